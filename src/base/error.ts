@@ -1,0 +1,82 @@
+/**
+ * The registry of everything that can go wrong, and the one error class. A message says what was being done and what went
+ * wrong ("Cannot <action> <what>: <state>"); `next` says what to do about it. docs/errors.md documents each code, and a
+ * test holds the two against each other.
+ */
+
+/** Every code with the advice that holds wherever it is raised. */
+export const ERROR_CODES = {
+  // Reaching the stub
+  "connect-failed": "Check the address, and that QEMU runs with -s or -gdb ADDRESS.",
+  "connect-timeout": "Check the address and whether a firewall stands between.",
+  "stub-silent":
+    "QEMU serves one debugger at a time: close the other one (gdb, an IDE, another ebscope). Otherwise check that this is the gdbstub's port.",
+  "not-a-gdbstub": "Use the address given to QEMU's -gdb (or port 1234 with -s).",
+  "connection-lost": "The guest or QEMU ended, or the connection was cut. Start it again and capture again.",
+  "protocol-error":
+    "The stub broke the remote protocol. If this is a current QEMU, please report it with the stub's version.",
+  "stub-unsupported": "This stub lacks what is needed; use QEMU's gdbstub (system emulation).",
+  "stub-refused": "The stub refused the request; the message names it.",
+  // The guest
+  "not-aarch64": "ebscope reads AArch64 guests: attach to a qemu-system-aarch64.",
+  "launch-failed": "Run the command by itself to see why it ends; QEMU's own words stand above.",
+  "guest-ended": "The guest or QEMU ended before the work was done; its last words stand above.",
+  "no-system-table":
+    "No UEFI firmware was seen in the guest's RAM. `ebscope snapshot` records a guest of any kind as it stands.",
+  "already-exited":
+    "The guest has left boot services. `ebscope snapshot --out FILE` still shows its registers, mappings and tables; to see the handoff, attach earlier or restart the guest.",
+  "bad-boot-services":
+    "The boot services table could not be trusted; the message says what was wrong. Attach later, or take an `ebscope snapshot`.",
+  "timed-out": "The guest did not call ExitBootServices in time. Raise --timeout, or start the OS loader in the guest.",
+  interrupted: "Stopped on request. What was captured until then has been kept.",
+  // Reading the machine
+  "outside-memory": "The address lies in no RAM or ROM of the machine; devices are never read.",
+  "not-mapped": "The guest itself could not read this address: no translation exists for it.",
+  "read-failed": "The stub could not read this memory.",
+  "not-captured": "This page was not recorded in the capture.",
+  "register-missing": "The stub does not offer a register that is needed here.",
+  "regime-not-decoded": "This translation regime is not decoded yet; its registers and root table are in the capture.",
+  "granule-not-decoded": "Only the 4 KiB granule is decoded yet; registers and the root table are in the capture.",
+  "extension-not-decoded":
+    "The tables use an architecture extension that is not decoded yet; registers and the root table are in the capture.",
+  "too-many-tables": "The tables are larger than the bound, or refer to themselves; raise --max-tables if they are real.",
+  "bad-table-address": "A descriptor points outside the addresses that the format can name.",
+  // Files
+  "file-unreadable": "Check the path and its permissions.",
+  "file-unwritable": "Check that the folder exists, is writable and has room.",
+  "not-a-capture": "Give a file that `ebscope capture` or `ebscope snapshot` wrote.",
+  "capture-truncated": "The file ends early: copy it again, or capture again.",
+  "capture-corrupt": "The file's contents are damaged: copy it again, or capture again.",
+  "capture-newer": "This file was written by a newer ebscope: update ebscope.",
+  "no-such-point": "List the points with `ebscope show FILE points`.",
+  // The user
+  usage: "See `ebscope help`.",
+  internal: "This is a defect of ebscope; please report it with the message.",
+} as const satisfies Record<string, string>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text);
+}
+
+/** Every failure that ebscope raises on purpose. `message` and `next` are for people, `code` is for programs. */
+export class EbscopeError extends Error {
+  override readonly name = "EbscopeError";
+  readonly code: ErrorCode;
+  /** What to do next: the registry's advice unless the place that raised it knew better. */
+  readonly next: string;
+
+  constructor(code: ErrorCode, message: string, options: { cause?: unknown; next?: string } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.next = options.next ?? ERROR_CODES[code];
+  }
+}
+
+/** Anything thrown, as an EbscopeError: what is not one already is a defect, and is said to be one. */
+export function asEbscopeError(error: unknown): EbscopeError {
+  if (error instanceof EbscopeError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new EbscopeError("internal", `Unexpected failure: ${message}`, { cause: error });
+}

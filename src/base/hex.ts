@@ -1,0 +1,45 @@
+/** Numbers and bytes as the text that users, JSON and the remote protocol see. */
+
+/** `"0x…"`, lower case, no padding: the form of every address and 64-bit value in ebscope's output. */
+export function hex(value: bigint | number): string {
+  return `0x${value.toString(16)}`;
+}
+
+/** `0x` and 16 digits, for columns of addresses that people read. */
+export function hex16(value: bigint): string {
+  return `0x${value.toString(16).padStart(16, "0")}`;
+}
+
+/** Parses `0x…` or decimal digits; undefined for anything else or more than 64 bits. */
+export function parseInteger(text: string): bigint | undefined {
+  if (!/^(0x[0-9a-f]{1,16}|[0-9]{1,20})$/i.test(text)) return undefined;
+  const value = BigInt(text);
+  return value < 1n << 64n ? value : undefined;
+}
+
+/** Bytes as lower-case hex digits, two a byte. */
+export function hexOfBytes(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+}
+
+/** Bytes from hex digits; undefined when the text is not whole pairs of hex digits. */
+export function bytesOfHex(text: string): Uint8Array | undefined {
+  if (text.length % 2 !== 0) return undefined;
+  const bytes = Buffer.from(text, "hex");
+  return bytes.length * 2 === text.length ? bytes : undefined;
+}
+
+const UNITS: readonly (readonly [bigint, string])[] = [
+  [1n << 40n, "TiB"],
+  [1n << 30n, "GiB"],
+  [1n << 20n, "MiB"],
+  [1n << 10n, "KiB"],
+];
+
+/** A size in the largest binary unit that divides it: `64 KiB`, `1028 KiB`, `17 B`. */
+export function sizeText(size: bigint): string {
+  for (const [unit, name] of UNITS) {
+    if (size >= unit && size % unit === 0n) return `${size / unit} ${name}`;
+  }
+  return `${size} B`;
+}

@@ -1,0 +1,154 @@
+/**
+ * Finding CoreExitBootServices in a guest, whenever we attach: looks for UEFI's system table in RAM, lets the guest run a little, looks
+ * again, until the tables are there and can be trusted.
+ *
+ * The address that comes out is where a breakpoint goes, so it is validated, not assumed: signatures and CRCs hold, the pointer lies
+ * in a loaded image, and the page is executable in the regime in force. A CRC of the boot services table that stays wrong is noted
+ * but not refused when all the rest holds: drivers that hook a service do not always update it.
+ */
+import { virt } from "../base/address.ts";
+import { abortError, delay, throwIfAborted } from "../base/abort.ts";
+import { bit } from "../base/bits.ts";
+import { EbscopeError } from "../base/error.ts";
+import { hex } from "../base/hex.ts";
+import { type Registers, registersOf } from "../base/registers.ts";
+import { collectTables } from "../aarch64/collect.ts";
+import { currentRegimeName, readRegime } from "../aarch64/regime.ts";
+import { Translator } from "../aarch64/translate.ts";
+import { imageAt, imageOffsetText, readLoadedImages } from "../efi/images.ts";
+import { findSystemTable, readBootServices, type SystemTable } from "../efi/system-table.ts";
+import type { EfiRoots } from "../snapshot/model.ts";
+import { RecordingMemory } from "../snapshot/page-memory.ts";
+import type { Target } from "../target/target.ts";
+
+export interface LocateOptions {
+  /** How long the guest may run before its firmware shows a system table. */
+  readonly findTimeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  /** Told why it is not there yet, each time the reason changes. */
+  readonly onWaiting?: (why: string) => void;
+}
+
+export interface Located {
+  readonly roots: EfiRoots;
+  /** The image and offset it lies in, for people. */
+  readonly where: string;
+  readonly notes: readonly string[];
+}
+
+/** How long the guest runs between two looks. */
+const POLL_MS = 150;
+/** Looks for which a wrong CRC of the boot services table is taken for a table under construction. */
+const CRC_PATIENCE = 20;
+const DXE_CORE = "DxeCore";
+
+type Look =
+  | { readonly kind: "found"; readonly located: Located }
+  | { readonly kind: "not-yet"; readonly why: string }
+  | { readonly kind: "left" };
+
+/** Returns with the guest halted. */
+export async function locateExitBootServices(target: Target, options: LocateOptions): Promise<Located> {
+  const giveUpAt = Date.now() + options.findTimeoutMs;
+  let told = "";
+  for (let looks = 0; ; looks++) {
+    throwIfAborted(options.signal);
+    const started = Date.now();
+    const look = await lookOnce(target, looks > CRC_PATIENCE);
+    if (look.kind === "found") return look.located;
+    if (look.kind === "left") throw new EbscopeError("already-exited", "Cannot see ExitBootServices: the guest has left boot services");
+    if (look.why !== told) options.onWaiting?.(look.why);
+    told = look.why;
+    if (Date.now() > giveUpAt) throw notFound(look.why, options.findTimeoutMs);
+    await runFor(target, Math.max(POLL_MS, 4 * (Date.now() - started)), options.signal);
+  }
+}
+
+function notFound(why: string, timeoutMs: number): EbscopeError {
+  return new EbscopeError(
+    "no-system-table",
+    `Cannot find ExitBootServices: after ${timeoutMs / 1000} s, ${why}`,
+  );
+}
+
+/** Lets the guest run for a while; it is halted again afterwards whatever happens. */
+async function runFor(target: Target, milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+  await target.resume();
+  const rested = new AbortController();
+  const timer = delay(milliseconds, signal).then(
+    () => rested.abort(),
+    () => rested.abort(),
+  );
+  try {
+    const stop = await target.waitForStop(rested.signal);
+    if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended before ExitBootServices: ${stop.why}`);
+  } catch (error) {
+    if (!rested.signal.aborted) throw error;
+    const stop = await target.interrupt();
+    if (stop?.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended before ExitBootServices: ${stop.why}`);
+  }
+  await timer;
+  if (signal?.aborted) throw abortError(signal);
+}
+
+async function lookOnce(target: Target, crcPatienceOver: boolean): Promise<Look> {
+  const [rows, ranges] = await Promise.all([
+    target.readRegisters(target.info.cpus, target.info.registers),
+    target.memoryRanges(),
+  ]);
+  const vcpus = rows.map((row) => registersOf(target.info.registers, row));
+  const search = await findSystemTable(target.memory, ranges);
+  if (search.state === "none") {
+    return runsKernel(vcpus) ? { kind: "left" } : { kind: "not-yet", why: "there is no UEFI system table in RAM" };
+  }
+  if (search.state === "invalid") return { kind: "not-yet", why: search.why };
+  return validate(target, vcpus, search.table, crcPatienceOver);
+}
+
+/** Firmware runs identity-mapped, low; a kernel that has replaced it runs in the upper half (TTBR1). */
+function runsKernel(vcpus: readonly Registers[]): boolean {
+  return vcpus.some((registers) => bit(registers.get("pc") ?? 0n, 63));
+}
+
+async function validate(
+  target: Target,
+  vcpus: readonly Registers[],
+  table: SystemTable,
+  crcPatienceOver: boolean,
+): Promise<Look> {
+  const services = await readBootServices(target.memory, table);
+  if (services.state === "left") return { kind: "left" };
+  if (services.state === "invalid") return { kind: "not-yet", why: services.why };
+  const address = services.exitBootServices;
+  const notes: string[] = [];
+  if (!services.crcValid) {
+    if (!crcPatienceOver) return { kind: "not-yet", why: "the CRC32 of the boot services table is wrong" };
+    notes.push("The CRC32 of the boot services table is wrong: somebody changed a service without updating it.");
+  }
+  const images = await readLoadedImages(target.memory, table);
+  const image = imageAt(images, address);
+  if (image === undefined) {
+    return { kind: "not-yet", why: `ExitBootServices points to ${hex(address)}, which lies in no loaded image` };
+  }
+  if (!(await anyExecutes(target, vcpus, address))) {
+    return { kind: "not-yet", why: `ExitBootServices points to ${hex(address)}, which is not executable` };
+  }
+  const where = imageOffsetText(image, address);
+  if (image.name !== undefined && image.name !== DXE_CORE) {
+    notes.push(`ExitBootServices points into ${where}, not into ${DXE_CORE}: it is hooked.`);
+  }
+  const roots = { systemTable: table.address, bootServices: table.bootServices, exitBootServices: address };
+  return { kind: "found", located: { roots, where, notes } };
+}
+
+/** Whether some vCPU's current regime maps the address executable. */
+async function anyExecutes(target: Target, vcpus: readonly Registers[], address: bigint): Promise<boolean> {
+  const memory = new RecordingMemory(target.memory);
+  for (const registers of vcpus) {
+    const regime = readRegime(currentRegimeName(registers), registers);
+    await collectTables(memory, regime);
+    const { result } = new Translator(regime, memory).translate(virt(address));
+    if (result.mapped === true && result.attributes.execute) return true;
+  }
+  return false;
+}

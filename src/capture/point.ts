@@ -1,0 +1,103 @@
+/** Taking one point of a capture: every register of every vCPU, the tables of every live regime, and what the decoders will ask for. */
+import { type VirtAddr, virt } from "../base/address.ts";
+import { asEbscopeError, type EbscopeError } from "../base/error.ts";
+import type { MemoryRange, PhysSpan } from "../base/memory.ts";
+import { type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
+import { type CollectOptions, collectTables } from "../aarch64/collect.ts";
+import { currentRegimeName, liveRegimes, type Regime } from "../aarch64/regime.ts";
+import { Translator } from "../aarch64/translate.ts";
+import { readLoadedImages } from "../efi/images.ts";
+import { readSystemTable, readTableFields } from "../efi/system-table.ts";
+import type { EfiRoots, Point, PointKind } from "../snapshot/model.ts";
+import { RecordingMemory } from "../snapshot/page-memory.ts";
+import type { Target } from "../target/target.ts";
+
+export interface PointRequest extends CollectOptions {
+  readonly id: string;
+  readonly kind: PointKind;
+  /** The vCPU that the point is about; default: the one that stopped. */
+  readonly cpu?: number;
+  /** Where UEFI's tables are; without it nothing of UEFI is read. */
+  readonly efi?: EfiRoots | undefined;
+  /** Read the list of loaded images too. Needs `efi`. */
+  readonly images?: boolean;
+}
+
+/** The point, and what ended it early if something did: then the point is what had been read until then. */
+export interface TakenPoint {
+  readonly point: Point | undefined;
+  readonly lost: EbscopeError | undefined;
+}
+
+/** Takes a point of a halted guest. Does not throw when the guest is lost: what was read is returned with the reason. */
+export async function takePoint(target: Target, request: PointRequest): Promise<TakenPoint> {
+  const time = new Date().toISOString();
+  const memory = new RecordingMemory(target.memory);
+  let registers: RegisterRead[][] = [];
+  let memoryRanges: readonly MemoryRange[] = [];
+  let lost: EbscopeError | undefined;
+  try {
+    // Both in one pipelined batch.
+    [registers, memoryRanges] = await Promise.all([
+      target.readRegisters(target.info.cpus, target.info.registers),
+      target.memoryRanges(),
+    ]);
+    await recordMemory(memory, target, registers, request);
+  } catch (error) {
+    lost = asEbscopeError(error);
+  }
+  if (registers.length === 0) return { point: undefined, lost };
+  const cpu = request.cpu ?? target.stoppedCpu.index;
+  const { id, kind } = request;
+  const point = { id, kind, time, cpu, registers, memoryRanges, pages: memory.pages, complete: lost === undefined };
+  return { point, lost };
+}
+
+async function recordMemory(
+  memory: RecordingMemory,
+  target: Target,
+  rows: readonly (readonly RegisterRead[])[],
+  request: PointRequest,
+): Promise<void> {
+  const vcpus = rows.map((row) => registersOf(target.info.registers, row));
+  const seen = new Set<string>();
+  for (const registers of vcpus) {
+    for (const regime of liveRegimes(registers)) {
+      const identity = regimeIdentity(regime);
+      if (seen.has(identity)) continue;
+      seen.add(identity);
+      const gaps = await collectTables(memory, regime, request);
+      for (const { pa, code } of gaps) if (pa !== undefined) memory.noteMissing(pa, code);
+    }
+  }
+  await memory.read(vcpus.flatMap((registers) => codeAndStack(registers, memory)));
+  if (request.efi !== undefined) await recordEfi(memory, request.efi, request.images ?? false);
+}
+
+/** vCPUs that share their tables are walked once. */
+function regimeIdentity(regime: Regime): string {
+  const roots = regime.roots.map(({ table, inputBits, vaBase }) => `${vaBase}:${table}:${inputBits}`);
+  return [regime.name, ...roots, ...regime.undecoded.map(({ code, root }) => `${code}:${root}`)].join(" ");
+}
+
+/** The pages where a vCPU executes, will return to and has its stack: what a look at a fault needs first. */
+function codeAndStack(registers: Registers, memory: RecordingMemory): PhysSpan[] {
+  const name = currentRegimeName(registers);
+  const regime = liveRegimes(registers).find((each) => each.name === name);
+  if (regime === undefined) return [];
+  const translator = new Translator(regime, memory);
+  const addresses = ["pc", "x30", "sp", `ELR_EL${regime.exceptionLevel}`].map((each) => registers.get(each));
+  return addresses.flatMap((address) => (address === undefined ? [] : physicalSpan(translator, virt(address))));
+}
+
+function physicalSpan(translator: Translator, address: VirtAddr): PhysSpan[] {
+  const { result } = translator.translate(address);
+  return result.mapped === true ? [{ address: result.pa, length: 1 }] : [];
+}
+
+async function recordEfi(memory: RecordingMemory, efi: EfiRoots, images: boolean): Promise<void> {
+  await readTableFields(memory, efi);
+  if (!images) return;
+  const table = await readSystemTable(memory, efi.systemTable);
+  if (table !== undefined) await readLoadedImages(memory, table);
+}

@@ -1,0 +1,131 @@
+/** The difference between two points of a capture: registers, mappings, tables, UEFI's tables, and what is not known. */
+import { EbscopeError, type ErrorCode } from "../base/error.ts";
+import { printable } from "../base/text.ts";
+import type { RegimeName } from "../aarch64/regime.ts";
+import { pageAddress } from "../aarch64/table-pages.ts";
+import type { LoadedImage } from "../efi/images.ts";
+import { readTableFields } from "../efi/system-table.ts";
+import type { Capture, Point } from "../snapshot/model.ts";
+import { diffMappings, type MappingChange } from "./mappings.ts";
+import { type Expected, expectedChange, type Owner, ownerOf, ownership } from "./owners.ts";
+import { capturedImages, PointView } from "./point-view.ts";
+import { diffRegisters, type RegisterChange } from "./registers.ts";
+import { diffTables, type TableChange } from "./tables.ts";
+
+export interface OwnedMappingChange extends MappingChange {
+  readonly owner: Owner | null;
+  /** All images that the run touches, when it is more than the owner tells. */
+  readonly images: readonly LoadedImage[];
+  readonly expected: Expected | null;
+}
+
+export interface EfiChange {
+  readonly name: string;
+  readonly before: bigint | undefined;
+  readonly after: bigint | undefined;
+}
+
+/** Something that could not be read or decoded on a side. */
+export interface Coverage {
+  readonly point: string;
+  readonly regime: RegimeName;
+  readonly pa: bigint | undefined;
+  readonly level: number | undefined;
+  readonly code: ErrorCode;
+  readonly why: string | undefined;
+}
+
+export interface Difference {
+  readonly capture: Capture;
+  readonly before: PointView;
+  readonly after: PointView;
+  readonly images: readonly LoadedImage[];
+  readonly registers: readonly RegisterChange[];
+  readonly mappings: readonly OwnedMappingChange[];
+  readonly tables: readonly TableChange[];
+  readonly efi: readonly EfiChange[];
+  readonly coverage: readonly Coverage[];
+}
+
+/** The point with this id; throws the list of those there are when there is none. */
+export function findPoint(capture: Capture, id: string): Point {
+  const point = capture.points.find((each) => each.id === id);
+  if (point !== undefined) return point;
+  const there = capture.points.map((each) => each.id).join(", ") || "none";
+  throw new EbscopeError("no-such-point", `Cannot find the point ${JSON.stringify(printable(id, 40))}: the capture has ${there}`);
+}
+
+/** What `diff` compares when it is not told: the call of ExitBootServices; in a partial capture, its first and last point. */
+export function defaultPoints(capture: Capture): readonly [string, string] {
+  const ids = capture.points.map(({ id }) => id);
+  if (ids.includes("before") && ids.includes("after")) return ["before", "after"];
+  const last = ids.at(-1);
+  if (ids.length < 2 || last === undefined) {
+    const has = last === undefined ? "no point" : `only the point ${last}`;
+    throw new EbscopeError("no-such-point", `Cannot compare: the capture has ${has}`, {
+      next: "`ebscope show FILE registers` and `mappings` show what there is.",
+    });
+  }
+  return [ids.includes("before") && last !== "before" ? "before" : (ids[0] as string), last];
+}
+
+/** Compares two points; the regimes are those of the vCPU that the first is about. */
+export async function diffPoints(capture: Capture, from: Point, to: Point): Promise<Difference> {
+  const before = new PointView(capture, from);
+  const after = new PointView(capture, to, from.cpu);
+  const images = await capturedImages(capture);
+  const names = regimeNames(before, after);
+  return {
+    capture,
+    before,
+    after,
+    images,
+    registers: diffRegisters(capture, from, to),
+    mappings: names.flatMap((name) => ownedChanges(name, before, after, images)),
+    tables: names.flatMap((name) => diffTables(name, before, after)),
+    efi: await diffEfi(capture, before, after),
+    coverage: [before, after].flatMap(coverageOf),
+  };
+}
+
+export function regimeNames(...views: readonly PointView[]): readonly RegimeName[] {
+  return [...new Set(views.flatMap((view) => view.regimes.map(({ name }) => name)))];
+}
+
+function ownedChanges(
+  name: RegimeName,
+  before: PointView,
+  after: PointView,
+  images: readonly LoadedImage[],
+): OwnedMappingChange[] {
+  return diffMappings(name, before.map(name), after.map(name)).map((change) => ({
+    ...change,
+    owner: ownerOf(images, change.va, change.size),
+    images: ownership(images, change.va, change.size).images,
+    expected: expectedChange(change, images),
+  }));
+}
+
+async function diffEfi(capture: Capture, before: PointView, after: PointView): Promise<EfiChange[]> {
+  if (capture.efi === undefined) return [];
+  const old = await readTableFields(before.memory, capture.efi);
+  const now = await readTableFields(after.memory, capture.efi);
+  return old.flatMap(({ name, value }, i) => {
+    const next = now[i]?.value;
+    return value === next ? [] : [{ name, before: value, after: next }];
+  });
+}
+
+/** What is not known of the live regimes of a point. */
+export function coverageOf(view: PointView): Coverage[] {
+  return view.regimes.flatMap(({ name }) =>
+    (view.map(name)?.lost ?? []).map(({ table, level, code, why }) => ({
+      point: view.point.id,
+      regime: name,
+      pa: table === undefined ? undefined : pageAddress(table),
+      level,
+      code,
+      why,
+    })),
+  );
+}

@@ -1,0 +1,34 @@
+/**
+ * The file name in a device path.
+ *
+ * Source: UEFI specification 2.10, 10.3: nodes of {Type, SubType, Length (16 bits)}; type 4 (media), subtype 4 is a file path in UCS-2,
+ * subtype 6 a file in a firmware volume (a GUID); type 0x7f ends the path. Guest data: a node shorter than its header ends the walk.
+ */
+import type { Structure } from "./bytes.ts";
+
+const MEDIA = 4;
+const FILE_PATH = 4;
+const FIRMWARE_FILE = 6;
+const END = 0x7f;
+const MAX_NODES = 64;
+
+/** The last file of the path: its name, or its GUID for a file in a firmware volume; undefined when the path names no file. */
+export function devicePathFile(path: Structure): string | undefined {
+  let file: string | undefined;
+  for (let at = 0, nodes = 0; path.has(at, 4) && nodes < MAX_NODES; nodes++) {
+    const type = path.bytes[at];
+    const subtype = path.bytes[at + 1];
+    const length = path.u16(at + 2);
+    if (type === END || length < 4 || !path.has(at, length)) break;
+    if (type === MEDIA && subtype === FILE_PATH) file = fileName(path.bytes.subarray(at + 4, at + length)) ?? file;
+    if (type === MEDIA && subtype === FIRMWARE_FILE && length >= 20) file = path.guid(at + 4);
+    at += length;
+  }
+  return file;
+}
+
+function fileName(ucs2: Uint8Array): string | undefined {
+  const even = ucs2.subarray(0, ucs2.length & ~1);
+  const [text = ""] = Buffer.from(even).toString("utf16le").split("\0");
+  return text.split(/[/\\]/).findLast((part) => part !== "");
+}

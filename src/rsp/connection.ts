@@ -1,0 +1,323 @@
+/**
+ * One conversation with a stub, pipelined.
+ *
+ * Source: "Debugging with GDB", appendix E. Requests are written without waiting for the replies before them, and replies are
+ * matched in order: stubs on a stream handle packets one after the other. The number in flight is bounded.
+ *
+ * Terms: the target is `halted` (requests may be sent) or `running` (after a resume; nothing at all may be sent but 0x03).
+ *
+ * Quirks this rests on (measured on QEMU 7.2 and 10.0):
+ * - Any byte that reaches a running QEMU pauses it, even `+`. So a resume is a fence: it waits until every reply has come and
+ *   been acknowledged, and after it nothing is written until the stop reply or a deliberate interrupt.
+ * - QEMU offers no QStartNoAckMode. Each reply is acknowledged, the acknowledgements of one chunk in one write.
+ * - On connect QEMU pauses a running machine and sends a stop reply that nobody asked for; see `unsolicited`.
+ */
+import { abortError } from "../base/abort.ts";
+import { EbscopeError, type ErrorCode } from "../base/error.ts";
+import { latin1, printable } from "../base/text.ts";
+import { encodePacket, type Frame, PacketDecoder } from "./packet.ts";
+import { parseStopReply, type StopReply } from "./reply.ts";
+import type { Transport } from "./transport.ts";
+
+export interface ConnectionOptions {
+  /** How long one request may take once it is the oldest in flight. Default 5000 ms. */
+  readonly deadlineMs?: number;
+  /** Requests in flight at once. Default 128. */
+  readonly maxInFlight?: number;
+}
+
+export interface RequestOptions {
+  /** What is being done, for error messages: "reading SCTLR_EL1". */
+  readonly label: string;
+  readonly deadlineMs?: number;
+  /** The answer may be a stop reply (`?`, `s`). */
+  readonly expectsStop?: boolean;
+  /** Called for each `O` packet before the final reply (qRcmd). Its payload without the `O`. */
+  readonly onOutput?: (hexText: string) => void;
+}
+
+interface Pending extends RequestOptions {
+  readonly bytes: Uint8Array;
+  readonly resolve: (reply: Uint8Array) => void;
+  readonly reject: (error: EbscopeError) => void;
+}
+
+type State =
+  | { readonly kind: "halted" }
+  | { readonly kind: "running" }
+  | { readonly kind: "closed"; readonly error: EbscopeError };
+
+const ACKS = Buffer.alloc(256, "+");
+const INTERRUPT = Uint8Array.of(0x03);
+/** Packets of one reply to qRcmd, or of console output, that are accepted before a stub is called endless. */
+const MAX_OUTPUT_PACKETS = 100_000;
+
+export class Connection {
+  readonly #transport: Transport;
+  readonly #decoder = new PacketDecoder();
+  readonly #deadlineMs: number;
+  readonly #maxInFlight: number;
+  #state: State = { kind: "halted" };
+  /** Sent, in the order of the replies to come. */
+  #inFlight: Pending[] = [];
+  #queued: Pending[] = [];
+  #outbox: Uint8Array[] = [];
+  #flushing = false;
+  #timer: NodeJS.Timeout | undefined;
+  #heardPacket = false;
+  #outputs = 0;
+  #stops: StopReply[] = [];
+  #stopWaiter: { resolve(stop: StopReply): void; reject(error: EbscopeError): void } | undefined;
+  #idleWaiters: (() => void)[] = [];
+  #unsolicited: StopReply[] = [];
+
+  constructor(transport: Transport, options: ConnectionOptions = {}) {
+    this.#transport = transport;
+    this.#deadlineMs = options.deadlineMs ?? 5000;
+    this.#maxInFlight = options.maxInFlight ?? 128;
+    transport.start({
+      data: (chunk) => this.#receive(chunk),
+      closed: (cause) => this.#fail("connection-lost", "the stub closed the connection", cause),
+    });
+  }
+
+  get running(): boolean {
+    return this.#state.kind === "running";
+  }
+
+  get closed(): boolean {
+    return this.#state.kind === "closed";
+  }
+
+  /** Stop replies that arrived while nothing was resumed: QEMU sends one on connect if it had to pause the machine. */
+  get unsolicited(): readonly StopReply[] {
+    return this.#unsolicited;
+  }
+
+  /** Sends one request; resolves with its reply's payload. Many may be sent without waiting. */
+  request(payload: string | Uint8Array, options: RequestOptions): Promise<Uint8Array> {
+    if (this.#state.kind === "closed") return Promise.reject(this.#state.error);
+    if (this.#state.kind === "running") {
+      return Promise.reject(new EbscopeError("internal", `Cannot do this while the guest runs: ${options.label}`));
+    }
+    return new Promise((resolve, reject) => {
+      this.#queued.push({ ...options, bytes: encodePacket(payload), resolve, reject });
+      this.#pump();
+    });
+  }
+
+  /** As `request`, with the reply as latin1 text. */
+  async requestText(payload: string, options: RequestOptions): Promise<string> {
+    const reply = await this.request(payload, options);
+    return latin1(reply);
+  }
+
+  /** Sends a packet that lets the guest run (`c`, `vCont;c`). Waits for all replies first; see the fence above. */
+  async resume(payload: string): Promise<void> {
+    await this.#idle();
+    if (this.#state.kind === "closed") throw this.#state.error;
+    if (this.#state.kind === "running") throw new EbscopeError("internal", "Cannot resume the guest: it runs already");
+    this.#stops = [];
+    this.#outputs = 0;
+    this.#state = { kind: "running" };
+    this.#outbox.push(encodePacket(payload));
+    this.#flush();
+  }
+
+  /** The next stop after a resume. Rejects with the signal's reason when it is aborted; the guest then still runs. */
+  nextStop(signal?: AbortSignal): Promise<StopReply> {
+    const ready = this.#stops.shift();
+    if (ready !== undefined) return Promise.resolve(ready);
+    if (this.#state.kind === "closed") return Promise.reject(this.#state.error);
+    if (this.#state.kind === "halted") {
+      return Promise.reject(new EbscopeError("internal", "Cannot wait for a stop: the guest is not running"));
+    }
+    if (signal?.aborted) return Promise.reject(abortError(signal));
+    return new Promise((resolve, reject) => {
+      const settle = (): void => {
+        this.#stopWaiter = undefined;
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const onAbort = (): void => {
+        settle();
+        reject(abortError(signal as AbortSignal));
+      };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#stopWaiter = {
+        resolve: (stop) => {
+          settle();
+          resolve(stop);
+        },
+        reject: (error) => {
+          settle();
+          reject(error);
+        },
+      };
+    });
+  }
+
+  /** Asks a running guest to stop (0x03); the stop arrives through `nextStop`. Nothing when it is halted. */
+  interrupt(): void {
+    if (this.#state.kind !== "running") return;
+    this.#outbox.push(INTERRUPT);
+    this.#flush();
+  }
+
+  async close(): Promise<void> {
+    this.#fail("connection-lost", "the connection was closed here");
+    await this.#transport.close();
+  }
+
+  #idle(): Promise<void> {
+    if (this.#inFlight.length === 0 && this.#queued.length === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #pump(): void {
+    while (this.#queued.length > 0 && this.#inFlight.length < this.#maxInFlight) {
+      const next = this.#queued.shift() as Pending;
+      this.#inFlight.push(next);
+      this.#outbox.push(next.bytes);
+      if (this.#inFlight.length === 1) this.#arm();
+    }
+    if (this.#outbox.length === 0 || this.#flushing) return;
+    this.#flushing = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#flushing = false;
+    const parts = this.#outbox;
+    if (parts.length === 0) return;
+    this.#outbox = [];
+    this.#transport.write(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts));
+  }
+
+  /** Starts the deadline of the oldest request in flight. */
+  #arm(): void {
+    clearTimeout(this.#timer);
+    const head = this.#inFlight[0];
+    if (head === undefined) return;
+    const deadlineMs = head.deadlineMs ?? this.#deadlineMs;
+    this.#timer = setTimeout(() => {
+      this.#fail("stub-silent", `no answer within ${deadlineMs / 1000} s (${head.label})`);
+    }, deadlineMs);
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#state.kind === "closed") return;
+    let acks = 0;
+    for (const frame of this.#decoder.push(chunk)) {
+      if (frame.kind === "packet") acks++;
+      this.#frame(frame);
+      if (this.closed) return;
+    }
+    // The guest is halted whenever a packet has come: a reply to a request, or the stop itself.
+    while (acks > 0) {
+      const count = Math.min(acks, ACKS.length);
+      this.#outbox.push(ACKS.subarray(0, count));
+      acks -= count;
+    }
+    this.#pump();
+    this.#flush();
+    if (this.#inFlight.length === 0 && this.#queued.length === 0) this.#wakeIdle();
+  }
+
+  #wakeIdle(): void {
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const wake of waiters) wake();
+  }
+
+  #frame(frame: Frame): void {
+    switch (frame.kind) {
+      case "packet":
+        this.#heardPacket = true;
+        this.#packet(frame.payload);
+        return;
+      case "corrupt":
+        this.#fail("protocol-error", `a corrupt packet arrived (${frame.why})`);
+        return;
+      case "nak":
+        this.#fail("protocol-error", "the stub did not accept a packet (NAK)");
+        return;
+      case "noise":
+        this.#noise(frame.bytes);
+        return;
+      case "ack":
+      case "notification":
+        return;
+    }
+  }
+
+  #noise(bytes: Uint8Array): void {
+    if (this.#heardPacket) return;
+    const text = latin1(bytes.subarray(0, 80));
+    this.#fail("not-a-gdbstub", `the other side does not speak the GDB remote protocol: ${guessSpeaker(text)}`);
+  }
+
+  #packet(payload: Uint8Array): void {
+    const first = payload[0];
+    if (first === 0x4f && payload.length > 1 && this.#output(payload)) return;
+    const head = this.#inFlight[0];
+    if (mayBeStop(first) && head?.expectsStop !== true) {
+      const stop = parseStopReply(latin1(payload));
+      if (stop !== undefined) return this.#stopped(stop);
+    }
+    if (head === undefined) return;
+    this.#inFlight.shift();
+    this.#outputs = 0;
+    this.#arm();
+    head.resolve(payload);
+  }
+
+  /** Console output: `O` and hex digits. `OK` is a reply. True when the packet was output. */
+  #output(payload: Uint8Array): boolean {
+    const text = latin1(payload.subarray(1));
+    if (text === "K") return false;
+    const head = this.#inFlight[0];
+    if (head?.onOutput === undefined && !this.running) return false;
+    if (++this.#outputs > MAX_OUTPUT_PACKETS) this.#fail("protocol-error", "the stub's output does not end");
+    else head?.onOutput?.(text);
+    return true;
+  }
+
+  #stopped(stop: StopReply): void {
+    if (this.#state.kind !== "running") {
+      if (this.#unsolicited.length < 100) this.#unsolicited.push(stop);
+      return;
+    }
+    this.#state = { kind: "halted" };
+    if (this.#stopWaiter !== undefined) this.#stopWaiter.resolve(stop);
+    else this.#stops.push(stop);
+  }
+
+  #fail(code: ErrorCode, what: string, cause?: unknown): void {
+    if (this.#state.kind === "closed") return;
+    clearTimeout(this.#timer);
+    const doing = this.#inFlight[0]?.label;
+    const context = doing === undefined || what.includes(doing) ? "" : ` (${doing})`;
+    const error = new EbscopeError(code, `Cannot talk to the stub: ${what}${context}`, { cause });
+    this.#state = { kind: "closed", error };
+    const waiting = [...this.#inFlight, ...this.#queued];
+    this.#inFlight = [];
+    this.#queued = [];
+    this.#outbox = [];
+    for (const pending of waiting) pending.reject(error);
+    this.#stopWaiter?.reject(error);
+    this.#wakeIdle();
+    if (code !== "connection-lost") void this.#transport.close();
+  }
+}
+
+function mayBeStop(byte: number | undefined): boolean {
+  return byte === 0x54 || byte === 0x53 || byte === 0x57 || byte === 0x58;
+}
+
+function guessSpeaker(text: string): string {
+  if (/^HTTP\//.test(text)) return "it is an HTTP server";
+  if (/^\s*\{\s*"QMP"/.test(text)) return "it is a QMP monitor";
+  if (/^SSH-/.test(text)) return "it is an SSH server";
+  if (/^QEMU .* monitor/.test(text)) return "it is QEMU's human monitor";
+  return `it sent ${JSON.stringify(printable(text, 40))}`;
+}

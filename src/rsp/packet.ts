@@ -1,0 +1,228 @@
+/**
+ * Framing of the GDB Remote Serial Protocol: bytes in, frames out, no socket in sight.
+ *
+ * Source: "Debugging with GDB", appendix E "GDB Remote Serial Protocol", E.1 Overview. A packet is `$payload#hh` where hh is
+ * the sum of the payload's bytes modulo 256 as it stands on the wire; `%payload#hh` is a notification. `+` and `-` acknowledge.
+ * In a payload `}` escapes the next byte (xor 0x20), and `*` repeats the byte before it: the byte after `*` less 29 more times.
+ *
+ * Assumptions: everything that arrives is untrusted. A frame longer than the bound, a run without a byte before it or a wrong
+ * checksum is a frame of its own kind, never an exception and never data; bytes between frames are reported as noise.
+ */
+
+const DOLLAR = 0x24;
+const HASH = 0x23;
+const PERCENT = 0x25;
+const PLUS = 0x2b;
+const MINUS = 0x2d;
+const STAR = 0x2a;
+const ESCAPE = 0x7d;
+
+export type Frame =
+  | { readonly kind: "packet"; readonly payload: Uint8Array }
+  | { readonly kind: "notification"; readonly payload: Uint8Array }
+  | { readonly kind: "ack" }
+  | { readonly kind: "nak" }
+  /** A frame that must not be believed. */
+  | { readonly kind: "corrupt"; readonly why: "checksum" | "too-long" | "run-length" }
+  /** Bytes outside any frame. */
+  | { readonly kind: "noise"; readonly bytes: Uint8Array };
+
+/** Longest frame accepted unless told otherwise, in bytes: eight times the largest reply of any QEMU so far. */
+const DEFAULT_LIMIT = 1 << 20;
+
+/** Encodes one packet. A string payload holds one byte a character (latin1). */
+export function encodePacket(payload: string | Uint8Array): Uint8Array {
+  const raw = typeof payload === "string" ? Buffer.from(payload, "latin1") : payload;
+  const body = needsEscape(raw) ? escape(raw) : raw;
+  const packet = Buffer.allocUnsafe(body.length + 4);
+  packet[0] = DOLLAR;
+  packet.set(body, 1);
+  packet[body.length + 1] = HASH;
+  packet.write(checksum(body, 0, body.length).toString(16).padStart(2, "0"), body.length + 2, "latin1");
+  return packet;
+}
+
+function needsEscape(bytes: Uint8Array): boolean {
+  return bytes.some((byte) => byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR);
+}
+
+function escape(bytes: Uint8Array): Uint8Array {
+  const out: number[] = [];
+  for (const byte of bytes) {
+    if (byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR) out.push(ESCAPE, byte ^ 0x20);
+    else out.push(byte);
+  }
+  return Uint8Array.from(out);
+}
+
+function checksum(bytes: Uint8Array, start: number, end: number): number {
+  let sum = 0;
+  for (let i = start; i < end; i++) sum += bytes[i] as number;
+  return sum & 0xff;
+}
+
+/** Turns bytes, cut anywhere, into frames. */
+export class PacketDecoder {
+  readonly #limit: number;
+  #buffer = Buffer.alloc(4096);
+  #start = 0;
+  #end = 0;
+  /** How far the search for the `#` of the frame at #start has come. */
+  #scanned = 0;
+  /** Inside an over-long frame: drop bytes until its `#hh`. */
+  #skipping = false;
+
+  constructor(limit: number = DEFAULT_LIMIT) {
+    this.#limit = limit;
+  }
+
+  /** Whether a frame has begun that is not complete yet. */
+  get midFrame(): boolean {
+    return this.#skipping || this.#end > this.#start;
+  }
+
+  push(chunk: Uint8Array): Frame[] {
+    this.#append(chunk);
+    const frames: Frame[] = [];
+    for (;;) {
+      const frame = this.#skipping ? this.#skip() : this.#next();
+      if (frame === undefined) break;
+      frames.push(frame);
+    }
+    if (this.#start === this.#end) {
+      this.#start = 0;
+      this.#end = 0;
+      this.#scanned = 0;
+    }
+    return frames;
+  }
+
+  #append(chunk: Uint8Array): void {
+    if (this.#end + chunk.length > this.#buffer.length) {
+      const held = this.#buffer.subarray(this.#start, this.#end);
+      const needed = held.length + chunk.length;
+      const next = needed * 2 <= this.#buffer.length ? this.#buffer : Buffer.alloc(Math.max(needed * 2, 4096));
+      held.copy(next, 0);
+      this.#buffer = next;
+      this.#scanned -= this.#start;
+      this.#end = held.length;
+      this.#start = 0;
+    }
+    this.#buffer.set(chunk, this.#end);
+    this.#end += chunk.length;
+  }
+
+  #next(): Frame | undefined {
+    if (this.#start >= this.#end) return undefined;
+    const first = this.#buffer[this.#start];
+    switch (first) {
+      case PLUS:
+        this.#start++;
+        return { kind: "ack" };
+      case MINUS:
+        this.#start++;
+        return { kind: "nak" };
+      case DOLLAR:
+      case PERCENT:
+        return this.#frame(first === DOLLAR ? "packet" : "notification");
+      default:
+        return this.#noise();
+    }
+  }
+
+  #noise(): Frame {
+    let end = this.#start;
+    while (end < this.#end && !startsFrame(this.#buffer[end] as number)) end++;
+    const bytes = Uint8Array.prototype.slice.call(this.#buffer, this.#start, end);
+    this.#start = end;
+    return { kind: "noise", bytes };
+  }
+
+  #frame(kind: "packet" | "notification"): Frame | undefined {
+    const body = this.#start + 1;
+    const hash = this.#findHash(Math.max(body, this.#scanned));
+    if (hash < 0) {
+      this.#scanned = this.#end;
+      if (this.#end - body <= this.#limit) return undefined;
+      this.#skipping = true;
+      this.#start = this.#end;
+      return { kind: "corrupt", why: "too-long" };
+    }
+    this.#scanned = hash;
+    if (hash + 2 >= this.#end) return undefined;
+    this.#start = hash + 3;
+    this.#scanned = this.#start;
+    if (hash - body > this.#limit) return { kind: "corrupt", why: "too-long" };
+    const told = hexPair(this.#buffer[hash + 1] as number, this.#buffer[hash + 2] as number);
+    if (told !== checksum(this.#buffer, body, hash)) return { kind: "corrupt", why: "checksum" };
+    return this.#payload(kind, this.#buffer.subarray(body, hash));
+  }
+
+  #findHash(from: number): number {
+    const at = this.#buffer.subarray(0, this.#end).indexOf(HASH, from);
+    return at;
+  }
+
+  #payload(kind: "packet" | "notification", raw: Buffer): Frame {
+    if (!raw.includes(STAR) && !raw.includes(ESCAPE)) {
+      return { kind, payload: Uint8Array.prototype.slice.call(raw) };
+    }
+    const payload = expand(raw, this.#limit);
+    return payload === undefined ? { kind: "corrupt", why: "run-length" } : { kind, payload };
+  }
+
+  #skip(): Frame | undefined {
+    const hash = this.#findHash(this.#start);
+    if (hash < 0) {
+      this.#start = this.#end;
+      return undefined;
+    }
+    if (hash + 2 >= this.#end) {
+      this.#start = hash;
+      return undefined;
+    }
+    this.#start = hash + 3;
+    this.#scanned = this.#start;
+    this.#skipping = false;
+    return this.#next();
+  }
+}
+
+function startsFrame(byte: number): boolean {
+  return byte === DOLLAR || byte === PERCENT || byte === PLUS || byte === MINUS;
+}
+
+/** The value of two hex digits, -1 when they are none. */
+function hexPair(high: number, low: number): number {
+  const h = hexDigit(high);
+  const l = hexDigit(low);
+  return h < 0 || l < 0 ? -1 : h * 16 + l;
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+/** Undoes escapes and run-length encoding; undefined when a run has no byte to repeat or the result passes the limit. */
+function expand(raw: Uint8Array, limit: number): Uint8Array | undefined {
+  const out: number[] = [];
+  for (let i = 0; i < raw.length; i++) {
+    const byte = raw[i] as number;
+    if (byte === ESCAPE) {
+      const next = raw[++i];
+      if (next === undefined) return undefined;
+      out.push(next ^ 0x20);
+    } else if (byte === STAR) {
+      const last = out.at(-1);
+      const count = (raw[++i] ?? 0) - 29;
+      if (last === undefined || count < 3 || out.length + count > limit) return undefined;
+      for (let n = 0; n < count; n++) out.push(last);
+    } else {
+      out.push(byte);
+    }
+    if (out.length > limit) return undefined;
+  }
+  return Uint8Array.from(out);
+}

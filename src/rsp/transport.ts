@@ -1,0 +1,137 @@
+/** Byte pipes to a stub: tcp and unix sockets. Nothing here knows the protocol. */
+import { connect, type Socket } from "node:net";
+import { abortError } from "../base/abort.ts";
+import { EbscopeError } from "../base/error.ts";
+import { printable } from "../base/text.ts";
+
+export interface Transport {
+  /** Called once, before the first write. `closed` is told at most once. */
+  start(handlers: { data(chunk: Uint8Array): void; closed(cause?: Error): void }): void;
+  write(bytes: Uint8Array): void;
+  /** Sends what was written and closes. */
+  close(): Promise<void>;
+}
+
+export type StubAddress =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Parses `host:port`, `:port`, `[v6]:port`, `tcp:host:port` or `unix:/path`. */
+export function parseStubAddress(text: string): StubAddress {
+  if (text.startsWith("unix:")) {
+    const path = text.slice(5);
+    if (path !== "") return { kind: "unix", path };
+  }
+  const match = /^(?:tcp:)?(?:\[([0-9a-f:.%]+)\]|([^:[\]/\s]*)):(\d{1,5})$/i.exec(text);
+  const port = Number(match?.[3]);
+  if (match === null || port < 1 || port > 65535) {
+    throw new EbscopeError("usage", `Cannot read the stub address ${JSON.stringify(printable(text))}`, {
+      next: "Give host:port, such as localhost:1234, or unix:/path/to/socket.",
+    });
+  }
+  return { kind: "tcp", host: match[1] ?? (match[2] || "localhost"), port };
+}
+
+export function stubAddressText(address: StubAddress): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+}
+
+/** Connects within `timeoutMs`. */
+export function connectTransport(
+  address: StubAddress,
+  options: { timeoutMs?: number; signal?: AbortSignal } = {},
+): Promise<Transport> {
+  const where = stubAddressText(address);
+  const timeoutMs = options.timeoutMs ?? 5000;
+  return new Promise((resolve, reject) => {
+    const socket =
+      address.kind === "unix" ? connect({ path: address.path }) : connect({ host: address.host, port: address.port });
+    const fail = (error: EbscopeError): void => {
+      settle();
+      socket.destroy();
+      reject(error);
+    };
+    const onAbort = (): void => fail(abortError(options.signal as AbortSignal));
+    const timer = setTimeout(() => {
+      fail(new EbscopeError("connect-timeout", `Cannot connect to ${where}: no answer within ${timeoutMs / 1000} s`));
+    }, timeoutMs);
+    const onError = (cause: NodeJS.ErrnoException): void =>
+      fail(new EbscopeError("connect-failed", `Cannot connect to ${where}: ${reason(cause)}`, { cause }));
+    const settle = (): void => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener("abort", onAbort);
+      socket.off("error", onError);
+    };
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    if (options.signal?.aborted) return onAbort();
+    socket.once("error", onError);
+    socket.once("connect", () => {
+      settle();
+      socket.setNoDelay(true);
+      resolve(new SocketTransport(socket));
+    });
+  });
+}
+
+function reason(error: NodeJS.ErrnoException): string {
+  switch (error.code) {
+    case "ECONNREFUSED":
+      return "nothing listens there";
+    case "ENOENT":
+      return "no such socket";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "no such host";
+    case "EACCES":
+      return "permission denied";
+    default:
+      return error.code ?? error.message;
+  }
+}
+
+class SocketTransport implements Transport {
+  readonly #socket: Socket;
+  #done = false;
+
+  constructor(socket: Socket) {
+    this.#socket = socket;
+    socket.pause();
+    socket.on("error", () => undefined);
+  }
+
+  start(handlers: { data(chunk: Uint8Array): void; closed(cause?: Error): void }): void {
+    const closed = (cause?: Error): void => {
+      if (this.#done) return;
+      this.#done = true;
+      handlers.closed(cause);
+    };
+    this.#socket.on("data", handlers.data);
+    this.#socket.on("end", () => closed());
+    this.#socket.on("error", closed);
+    this.#socket.on("close", () => closed());
+    this.#socket.resume();
+  }
+
+  write(bytes: Uint8Array): void {
+    if (!this.#done) this.#socket.write(bytes);
+  }
+
+  close(): Promise<void> {
+    if (this.#done) {
+      this.#socket.destroy();
+      return Promise.resolve();
+    }
+    this.#done = true;
+    return new Promise((resolve) => {
+      const giveUp = setTimeout(() => this.#socket.destroy(), 500);
+      this.#socket.once("close", () => {
+        clearTimeout(giveUp);
+        resolve();
+      });
+      this.#socket.end();
+      // A half-closed peer may stay for ever; what was written has been flushed by then.
+      this.#socket.once("finish", () => this.#socket.destroy());
+    });
+  }
+}

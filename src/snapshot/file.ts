@@ -1,0 +1,331 @@
+/**
+ * The `.ebs` file: one capture, self-describing, pages stored once by content. docs/capture-format.md describes it for other readers.
+ *
+ * Layout, all numbers little-endian: 8 bytes of magic; version (u32); flags (u32, 0). Then chunks: type (4 ASCII characters), length
+ * (u32), CRC-32 of the contents (u32), contents. `META`: deflated JSON; `PAGE`: number of pages (u32), then that many pages of 4 KiB,
+ * deflated; `END ` closes the file. A reader skips chunks it does not know; a new version number means that it must not read on.
+ *
+ * A file is untrusted: lengths are checked before they are used, inflating is bounded, the JSON is checked against its schema.
+ */
+import { createHash } from "node:crypto";
+import { crc32, deflateSync, inflateSync } from "node:zlib";
+import { type Static, Type } from "typebox";
+import { Value } from "typebox/value";
+import { PAGE_SIZE, type PhysAddr, phys } from "../base/address.ts";
+import { EbscopeError, type ErrorCode, isErrorCode } from "../base/error.ts";
+import { bytesOfHex, hex, hexOfBytes } from "../base/hex.ts";
+import type { MemoryRead } from "../base/memory.ts";
+import type { RegisterRead } from "../base/registers.ts";
+import { printable } from "../base/text.ts";
+import { type Capture, POINT_KINDS, type Point } from "./model.ts";
+
+/** Like PNG's: a byte with the high bit, CR LF and Ctrl-Z show a copy mangled as text. */
+const MAGIC = Buffer.from("\x89EBS\r\n\x1a\n", "latin1");
+const VERSION = 1;
+const HEADER_SIZE = 16;
+const CHUNK_HEADER_SIZE = 12;
+const MAX_META = 256 << 20;
+const MAX_PAGES = 1 << 18;
+
+const HexText = Type.String({ pattern: "^0x[0-9a-f]{1,16}$" });
+const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const Text = Type.String({ maxLength: 4096 });
+
+const PointSchema = Type.Object({
+  id: Type.String({ pattern: "^[a-z0-9-]{1,40}$" }),
+  kind: Type.Enum(POINT_KINDS),
+  time: Text,
+  cpu: Count,
+  /** Hex digits of the bytes in the stub's order; "-" unavailable, "?" unreadable. */
+  registers: Type.Array(Type.Array(Type.String({ pattern: "^([0-9a-f]*|-|\\?)$" }))),
+  memoryRanges: Type.Array(
+    Type.Object({ start: HexText, size: HexText, kind: Type.Union([Type.Literal("ram"), Type.Literal("rom")]), name: Text }),
+  ),
+  /** Pairs: page number, index into the pages of the file. */
+  present: Type.Array(Count),
+  /** Pairs: page number, index into `codes`. */
+  absent: Type.Array(Count),
+  unreadable: Type.Array(Count),
+  codes: Type.Array(Text),
+  complete: Type.Boolean(),
+});
+
+const MetaSchema = Type.Object({
+  format: Type.Literal("ebscope capture"),
+  createdAt: Text,
+  createdBy: Text,
+  qemuVersion: Type.Union([Text, Type.Null()]),
+  architecture: Text,
+  threads: Type.Array(Text, { minItems: 1, maxItems: 4096 }),
+  registers: Type.Array(
+    Type.Object({ name: Text, stubName: Text, number: Count, bits: Count, feature: Text }),
+    { maxItems: 65536 },
+  ),
+  efi: Type.Union([
+    Type.Object({ systemTable: HexText, bootServices: HexText, exitBootServices: HexText }),
+    Type.Null(),
+  ]),
+  attempts: Type.Array(
+    Type.Object({
+      imageHandle: HexText,
+      mapKey: HexText,
+      returnAddress: HexText,
+      status: Type.Union([HexText, Type.Null()]),
+    }),
+  ),
+  points: Type.Array(PointSchema),
+  notes: Type.Array(Text),
+  partial: Type.Union([Type.Object({ code: Text, message: Text }), Type.Null()]),
+});
+
+type Meta = Static<typeof MetaSchema>;
+type MetaPoint = Static<typeof PointSchema>;
+
+/** A capture as the bytes of an `.ebs` file. */
+export function encodeCapture(capture: Capture): Uint8Array {
+  const pages = new PageTable();
+  const meta: Meta = {
+    format: "ebscope capture",
+    createdAt: capture.createdAt,
+    createdBy: capture.createdBy,
+    qemuVersion: capture.qemuVersion ?? null,
+    architecture: capture.architecture,
+    threads: [...capture.threads],
+    registers: capture.registers.map((definition) => ({ ...definition })),
+    efi: capture.efi === undefined ? null : mapValues(capture.efi, hex),
+    attempts: capture.attempts.map(({ imageHandle, mapKey, returnAddress, status }) => ({
+      imageHandle: hex(imageHandle),
+      mapKey: hex(mapKey),
+      returnAddress: hex(returnAddress),
+      status: status === undefined ? null : hex(status),
+    })),
+    points: capture.points.map((point) => encodePoint(point, pages)),
+    notes: [...capture.notes],
+    partial: capture.partial === undefined ? null : { ...capture.partial },
+  };
+  const header = Buffer.alloc(HEADER_SIZE);
+  MAGIC.copy(header);
+  header.writeUInt32LE(VERSION, 8);
+  const count = Buffer.alloc(4);
+  count.writeUInt32LE(pages.count);
+  return Buffer.concat([
+    header,
+    chunk("META", deflateSync(JSON.stringify(meta))),
+    chunk("PAGE", Buffer.concat([count, deflateSync(pages.bytes())])),
+    chunk("END ", Buffer.alloc(0)),
+  ]);
+}
+
+function chunk(type: string, contents: Buffer): Buffer {
+  const header = Buffer.alloc(CHUNK_HEADER_SIZE);
+  header.write(type, "latin1");
+  header.writeUInt32LE(contents.length, 4);
+  header.writeUInt32LE(crc32(contents), 8);
+  return Buffer.concat([header, contents]);
+}
+
+function mapValues<K extends string, A, B>(object: Readonly<Record<K, A>>, change: (value: A) => B): Record<K, B> {
+  const entries = Object.entries(object) as [K, A][];
+  return Object.fromEntries(entries.map(([key, value]) => [key, change(value)])) as Record<K, B>;
+}
+
+/** Pages by content. */
+class PageTable {
+  readonly #indices = new Map<string, number>();
+  readonly #pages: Uint8Array[] = [];
+
+  get count(): number {
+    return this.#pages.length;
+  }
+
+  indexOf(page: Uint8Array): number {
+    const digest = createHash("sha256").update(page).digest("base64");
+    const known = this.#indices.get(digest);
+    if (known !== undefined) return known;
+    this.#indices.set(digest, this.#pages.length);
+    return this.#pages.push(page) - 1;
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#pages);
+  }
+}
+
+function encodePoint(point: Point, pages: PageTable): MetaPoint {
+  const present: number[] = [];
+  const missing = { absent: [] as number[], unreadable: [] as number[] };
+  const codes: string[] = [];
+  for (const [address, read] of point.pages) {
+    const pageNumber = Number(address >> 12n);
+    if (read.state === "present") {
+      present.push(pageNumber, pages.indexOf(read.bytes));
+    } else {
+      if (!codes.includes(read.code)) codes.push(read.code);
+      missing[read.state].push(pageNumber, codes.indexOf(read.code));
+    }
+  }
+  const { id, kind, time, cpu, complete } = point;
+  return {
+    id,
+    kind,
+    time,
+    cpu,
+    registers: point.registers.map((row) => row.map(encodeRegister)),
+    memoryRanges: point.memoryRanges.map((range) => ({ ...range, start: hex(range.start), size: hex(range.size) })),
+    present,
+    ...missing,
+    codes,
+    complete,
+  };
+}
+
+function encodeRegister(read: RegisterRead): string {
+  if (read.state === "present") return hexOfBytes(read.bytes);
+  return read.state === "unavailable" ? "-" : "?";
+}
+
+/** The capture in the bytes of an `.ebs` file; throws what is wrong with them. `name` is for messages. */
+export function decodeCapture(bytes: Uint8Array, name: string): Capture {
+  const file = printable(name, 100);
+  const chunks = readChunks(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), file);
+  const meta = readMeta(need(chunks, "META", file), file);
+  const pages = readPages(need(chunks, "PAGE", file), file);
+  const attempts = meta.attempts.map(({ status, ...rest }) => ({
+    ...mapValues(rest, BigInt),
+    status: status === null ? undefined : BigInt(status),
+  }));
+  return {
+    createdAt: meta.createdAt,
+    createdBy: meta.createdBy,
+    qemuVersion: meta.qemuVersion ?? undefined,
+    architecture: meta.architecture,
+    threads: meta.threads,
+    registers: meta.registers,
+    efi: meta.efi === null ? undefined : mapValues(meta.efi, BigInt),
+    attempts,
+    points: meta.points.map((point) => decodePoint(point, meta, pages, file)),
+    notes: meta.notes,
+    partial: meta.partial === null ? undefined : { code: errorCode(meta.partial.code), message: meta.partial.message },
+  };
+}
+
+function readChunks(file: Buffer, name: string): ReadonlyMap<string, Buffer> {
+  if (!file.subarray(0, MAGIC.length).equals(MAGIC.subarray(0, file.length)) || file.length === 0) {
+    throw new EbscopeError("not-a-capture", `Cannot read ${name}: it is no ebscope capture`);
+  }
+  if (file.length < HEADER_SIZE) throw truncated(name);
+  const version = file.readUInt32LE(8);
+  if (version > VERSION) {
+    throw new EbscopeError("capture-newer", `Cannot read ${name}: its format is version ${version}, this ebscope reads ${VERSION}`);
+  }
+  if (version !== VERSION) throw corrupt(name, `format version ${version} never existed`);
+  const chunks = new Map<string, Buffer>();
+  for (let at = HEADER_SIZE; !chunks.has("END "); ) {
+    if (at + CHUNK_HEADER_SIZE > file.length) throw truncated(name);
+    const type = file.toString("latin1", at, at + 4);
+    const start = at + CHUNK_HEADER_SIZE;
+    const end = start + file.readUInt32LE(at + 4);
+    if (end > file.length) throw truncated(name);
+    const contents = file.subarray(start, end);
+    if (crc32(contents) !== file.readUInt32LE(at + 8)) throw corrupt(name, `the checksum of part ${JSON.stringify(printable(type))} is wrong`);
+    chunks.set(type, contents);
+    at = end;
+  }
+  return chunks;
+}
+
+function truncated(name: string): EbscopeError {
+  return new EbscopeError("capture-truncated", `Cannot read ${name}: it ends in the middle`);
+}
+
+function corrupt(name: string, why: string): EbscopeError {
+  return new EbscopeError("capture-corrupt", `Cannot read ${name}: ${why}`);
+}
+
+function need(chunks: ReadonlyMap<string, Buffer>, type: string, name: string): Buffer {
+  const contents = chunks.get(type);
+  if (contents === undefined) throw corrupt(name, `it has no part ${type}`);
+  return contents;
+}
+
+function readMeta(contents: Buffer, name: string): Meta {
+  let value: unknown;
+  try {
+    value = JSON.parse(inflateSync(contents, { maxOutputLength: MAX_META }).toString("utf8"));
+  } catch (cause) {
+    throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its description is unreadable`, { cause });
+  }
+  if (Value.Check(MetaSchema, value)) return value;
+  const [first] = Value.Errors(MetaSchema, value);
+  throw corrupt(name, `its description is wrong at ${printable(String(first?.instancePath ?? "/"), 80)}`);
+}
+
+function readPages(contents: Buffer, name: string): Uint8Array[] {
+  const count = contents.length >= 4 ? contents.readUInt32LE(0) : Number.NaN;
+  if (!(count <= MAX_PAGES)) throw corrupt(name, "its number of pages is wrong");
+  let bytes: Buffer;
+  try {
+    bytes = inflateSync(contents.subarray(4), { maxOutputLength: Math.max(count * PAGE_SIZE, 1) });
+  } catch (cause) {
+    throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its pages are unreadable`, { cause });
+  }
+  if (bytes.length !== count * PAGE_SIZE) throw corrupt(name, "its pages are incomplete");
+  return Array.from({ length: count }, (_, i) => bytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE));
+}
+
+function decodePoint(point: MetaPoint, meta: Meta, pages: readonly Uint8Array[], name: string): Point {
+  const where = `point ${point.id}`;
+  if (point.registers.length !== meta.threads.length || point.cpu >= meta.threads.length) {
+    throw corrupt(name, `${where} does not fit the vCPUs`);
+  }
+  const reads = new Map<PhysAddr, MemoryRead>();
+  for (const [pageNumber, index] of pairs(point.present, name)) {
+    const bytes = pages[index];
+    if (bytes === undefined) throw corrupt(name, `${where} refers to a page that is not there`);
+    reads.set(address(pageNumber), { state: "present", bytes });
+  }
+  for (const state of ["absent", "unreadable"] as const) {
+    for (const [pageNumber, index] of pairs(point[state], name)) {
+      reads.set(address(pageNumber), { state, code: errorCode(point.codes[index] ?? "") });
+    }
+  }
+  return {
+    id: point.id,
+    kind: point.kind,
+    time: point.time,
+    cpu: point.cpu,
+    registers: point.registers.map((row) => {
+      if (row.length !== meta.registers.length) throw corrupt(name, `${where} does not fit the registers`);
+      return row.map((text, i) => decodeRegister(text, (meta.registers[i] as Meta["registers"][number]).bits, name));
+    }),
+    memoryRanges: point.memoryRanges.map((range) => ({
+      start: phys(BigInt(range.start)),
+      size: BigInt(range.size),
+      kind: range.kind,
+      name: range.name,
+    })),
+    pages: reads,
+    complete: point.complete,
+  };
+}
+
+function address(pageNumber: number): PhysAddr {
+  return phys(BigInt(pageNumber) << 12n);
+}
+
+function* pairs(numbers: readonly number[], name: string): Generator<readonly [number, number]> {
+  if (numbers.length % 2 !== 0) throw corrupt(name, "a list of pages is cut");
+  for (let i = 0; i < numbers.length; i += 2) yield [numbers[i] as number, numbers[i + 1] as number];
+}
+
+function decodeRegister(text: string, bits: number, name: string): RegisterRead {
+  if (text === "-") return { state: "unavailable" };
+  if (text === "?") return { state: "unreadable" };
+  const bytes = bytesOfHex(text);
+  if (bytes === undefined || bytes.length !== Math.ceil(bits / 8)) throw corrupt(name, "a register has the wrong size");
+  return { state: "present", bytes };
+}
+
+function errorCode(text: string): ErrorCode {
+  return isErrorCode(text) ? text : "read-failed";
+}

@@ -1,0 +1,343 @@
+/**
+ * A live guest behind QEMU's gdbstub.
+ *
+ * Source: "Debugging with GDB", appendix E; QEMU's docs/system/gdb.rst for `qqemu.*` and `Qqemu.*`; behaviour measured on QEMU 7.2
+ * and 10.0 where it differs:
+ * - Connecting pauses the machine. If it ran, a stop reply (T02) comes before the answer to our first request; a machine that
+ *   was paused already sends none. That is how `wasRunning` is known.
+ * - `p` works only after target.xml was read on this connection, so that comes first.
+ * - Physical reads need `Qqemu.PhyMemMode:1`, a global of the QEMU process that outlives connections. Each batch sets it first and
+ *   puts back what was found last, in the same pipelined write, so that it is never left set between batches.
+ * - Physical reads where there is no memory give zeros, and reads of device registers have side effects: RAM and ROM ranges from
+ *   `info mtree -f` decide what is read.
+ * - Breakpoints match a virtual address on every vCPU at every exception level. Resuming on one hits it again at once.
+ * - Closing the connection leaves the machine paused with the breakpoints in; `D` removes them and lets it run.
+ */
+import { PAGE_SIZE, type PhysAddr, phys, rangeContains, type VirtAddr } from "../base/address.ts";
+import { EbscopeError } from "../base/error.ts";
+import { bytesOfHex } from "../base/hex.ts";
+import type { MemoryRange, MemoryRead, PhysMemory, PhysSpan } from "../base/memory.ts";
+import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
+import { latin1, printable } from "../base/text.ts";
+import { Connection, type ConnectionOptions } from "../rsp/connection.ts";
+import { errorReply, parseStopReply, parseSupported, type StopReply } from "../rsp/reply.ts";
+import { connectTransport, type StubAddress, type Transport } from "../rsp/transport.ts";
+import { parseMemoryTree } from "./memory-map.ts";
+import type { Breakpoint, Cpu, Stop, Target, TargetInfo } from "./target.ts";
+import { readTargetDescription } from "./target-xml.ts";
+
+/** The packet size that every version takes (QEMU up to 10.0 says so itself). */
+const SMALL_PACKET = 0x1000;
+const MAX_ANNEX = 4 << 20;
+const MAX_THREADS = 512;
+const MAX_MONITOR_TEXT = 4 << 20;
+
+export interface AttachOptions extends ConnectionOptions {
+  readonly connectTimeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Connects to a stub and learns what it offers. The guest is halted when this returns. */
+export async function attachQemu(address: StubAddress, options: AttachOptions = {}): Promise<Target> {
+  const transport = await connectTransport(address, {
+    ...(options.connectTimeoutMs !== undefined && { timeoutMs: options.connectTimeoutMs }),
+    ...(options.signal !== undefined && { signal: options.signal }),
+  });
+  return openQemu(transport, options);
+}
+
+/** As `attachQemu`, over a connected transport. */
+export async function openQemu(transport: Transport, options: AttachOptions = {}): Promise<Target> {
+  const connection = new Connection(transport, options);
+  const onAbort = (): void => void connection.close();
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await negotiate(connection);
+  } catch (error) {
+    await connection.close();
+    if (options.signal?.aborted) throw new EbscopeError("interrupted", "Stopped on request while attaching");
+    throw error;
+  } finally {
+    options.signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+async function negotiate(connection: Connection): Promise<Target> {
+  const features = parseSupported(
+    await connection.requestText("qSupported:xmlRegisters=aarch64", { label: "qSupported" }),
+  );
+  const wasRunning = connection.unsolicited.length > 0;
+  try {
+    return await describe(connection, features, wasRunning);
+  } catch (error) {
+    // The guest stands still only because we came; a stub we cannot use must not be left that way.
+    if (wasRunning && !connection.closed) await connection.requestText("D", { label: "D" }).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function describe(
+  connection: Connection,
+  features: ReadonlyMap<string, string>,
+  wasRunning: boolean,
+): Promise<Target> {
+  const packetSize = Math.max(SMALL_PACKET, Number.parseInt(features.get("PacketSize") ?? "", 16) || 0);
+  if (features.get("qXfer:features:read") !== "+") {
+    throw new EbscopeError("stub-unsupported", "Cannot use this stub: it does not describe its registers (qXfer:features)");
+  }
+  const stop = parseStopReply(await connection.requestText("?", { label: "?", expectsStop: true }));
+  const description = await readTargetDescription((annex) => readAnnex(connection, annex, packetSize));
+  if (description.architecture !== "aarch64") {
+    const found = description.architecture === "" ? "another architecture" : printable(description.architecture, 40);
+    throw new EbscopeError("not-aarch64", `Cannot use this guest: it is ${found}, not aarch64`);
+  }
+  const cpus = await readThreads(connection);
+  const version = await monitor(connection, "info version");
+  const foundPhysMode = await connection.requestText("qqemu.PhyMemMode", { label: "qqemu.PhyMemMode" });
+  if (!/^[01]$/.test(foundPhysMode)) {
+    throw new EbscopeError("stub-unsupported", "Cannot use this stub: it has no physical memory mode (qqemu.PhyMemMode)");
+  }
+  const info: TargetInfo = {
+    qemuVersion: version === undefined ? undefined : printable(version.trim(), 100),
+    architecture: description.architecture,
+    registers: description.registers,
+    cpus,
+    wasRunning,
+  };
+  const target = new QemuTarget(connection, info, { packetSize, foundPhysMode });
+  if (stop !== undefined) target.noteStop(stop);
+  await target.memoryRanges();
+  return target;
+}
+
+async function readAnnex(connection: Connection, annex: string, packetSize: number): Promise<string> {
+  const label = `reading ${printable(annex, 60)}`;
+  if (!/^[\w.+-]{1,100}$/.test(annex)) {
+    throw new EbscopeError("protocol-error", `Cannot use the stub's target description: it includes ${label}`);
+  }
+  const length = packetSize - 5;
+  let text = "";
+  for (;;) {
+    const reply = await connection.requestText(
+      `qXfer:features:read:${annex}:${text.length.toString(16)},${length.toString(16)}`,
+      { label },
+    );
+    if (reply[0] !== "m" && reply[0] !== "l") {
+      throw new EbscopeError("stub-refused", `Cannot read the target description ${annex}: the stub says ${quote(reply)}`);
+    }
+    text += reply.slice(1);
+    if (reply[0] === "l") return text;
+    if (reply.length === 1 || text.length > MAX_ANNEX) {
+      throw new EbscopeError("protocol-error", `Cannot read the target description ${annex}: it does not end`);
+    }
+  }
+}
+
+async function readThreads(connection: Connection): Promise<Cpu[]> {
+  const threads: string[] = [];
+  let reply = await connection.requestText("qfThreadInfo", { label: "listing vCPUs" });
+  while (reply[0] === "m") {
+    threads.push(...reply.slice(1).split(","));
+    if (threads.length > MAX_THREADS) throw new EbscopeError("protocol-error", "Cannot list the vCPUs: the list does not end");
+    reply = await connection.requestText("qsThreadInfo", { label: "listing vCPUs" });
+  }
+  if (threads.length === 0 || threads.some((thread) => !/^[p0-9a-f.]{1,40}$/i.test(thread))) {
+    throw new EbscopeError("protocol-error", "Cannot list the vCPUs: the stub's thread list is unusable");
+  }
+  return threads.map((thread, index) => ({ index, thread }));
+}
+
+/** Runs a QEMU monitor command; undefined when the stub has no monitor. */
+async function monitor(connection: Connection, command: string): Promise<string | undefined> {
+  const parts: string[] = [];
+  let length = 0;
+  const reply = await connection.requestText(`qRcmd,${Buffer.from(command).toString("hex")}`, {
+    label: `monitor ${command}`,
+    onOutput: (text) => {
+      length += text.length;
+      if (length <= MAX_MONITOR_TEXT) parts.push(text);
+    },
+  });
+  if (reply === "") return undefined;
+  if (reply !== "OK") parts.push(reply);
+  const bytes = bytesOfHex(parts.join(""));
+  return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
+}
+
+function quote(reply: string): string {
+  return reply === "" ? "nothing (unsupported)" : JSON.stringify(printable(reply, 40));
+}
+
+class QemuTarget implements Target {
+  readonly info: TargetInfo;
+  readonly memory: PhysMemory;
+  readonly #connection: Connection;
+  readonly #foundPhysMode: string;
+  readonly #maxRead: number;
+  readonly #breakpoints = new Map<VirtAddr, Breakpoint>();
+  #ranges: readonly MemoryRange[] = [];
+  #stoppedCpu: Cpu;
+  #released = false;
+
+  constructor(connection: Connection, info: TargetInfo, stub: { packetSize: number; foundPhysMode: string }) {
+    this.#connection = connection;
+    this.info = info;
+    this.#foundPhysMode = stub.foundPhysMode;
+    this.#maxRead = Math.floor(stub.packetSize / 2 / PAGE_SIZE) * PAGE_SIZE || stub.packetSize / 2;
+    this.#stoppedCpu = info.cpus[0] as Cpu;
+    this.memory = { read: (spans) => this.#readPhysical(spans) };
+  }
+
+  get stoppedCpu(): Cpu {
+    return this.#stoppedCpu;
+  }
+
+  noteStop(stop: StopReply): void {
+    if (stop.kind !== "signal") return;
+    const cpu = this.info.cpus.find((each) => each.thread === stop.thread);
+    if (cpu !== undefined) this.#stoppedCpu = cpu;
+  }
+
+  async memoryRanges(): Promise<readonly MemoryRange[]> {
+    const text = await monitor(this.#connection, "info mtree -f");
+    this.#ranges = text === undefined ? [] : parseMemoryTree(text);
+    if (this.#ranges.length === 0) {
+      throw new EbscopeError(
+        "stub-unsupported",
+        "Cannot tell which memory of the guest is RAM: the stub does not answer `info mtree -f`",
+      );
+    }
+    return this.#ranges;
+  }
+
+  async readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
+    const rows = cpus.map(async (cpu) => {
+      const selected = this.#connection.requestText(`Hg${cpu.thread}`, { label: `selecting vCPU ${cpu.index}` });
+      const row = registers.map(({ number, name, bits }) =>
+        this.#connection
+          .requestText(`p${number.toString(16)}`, { label: `reading ${name}` })
+          .then((reply) => registerRead(reply, bits)),
+      );
+      const [answer, ...reads] = await Promise.all([selected, ...row]);
+      return answer === "OK" ? reads : reads.map((): RegisterRead => ({ state: "unreadable" }));
+    });
+    return Promise.all(rows);
+  }
+
+  async #readPhysical(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
+    if (spans.length === 0) return [];
+    const set = this.#setPhysMode("1");
+    const reads = spans.map((span) => this.#readSpan(span));
+    const restored = this.#setPhysMode(this.#foundPhysMode);
+    const [answer, back, ...results] = await Promise.all([set, restored, ...reads]);
+    if (answer !== "OK" || back !== "OK") {
+      throw new EbscopeError("stub-refused", "Cannot read physical memory: the stub refused Qqemu.PhyMemMode");
+    }
+    return results;
+  }
+
+  #setPhysMode(mode: string): Promise<string> {
+    return this.#connection.requestText(`Qqemu.PhyMemMode:${mode}`, { label: "switching physical memory mode" });
+  }
+
+  async #readSpan({ address, length }: PhysSpan): Promise<MemoryRead> {
+    if (!this.#ranges.some((range) => rangeContains(range, address, length))) {
+      return { state: "absent", code: "outside-memory" };
+    }
+    const parts: Promise<Uint8Array | undefined>[] = [];
+    for (let done = 0; done < length; done += this.#maxRead) {
+      parts.push(this.#readPart(phys(address + BigInt(done)), Math.min(this.#maxRead, length - done)));
+    }
+    const read = await Promise.all(parts);
+    if (read.some((part) => part === undefined)) return { state: "unreadable", code: "read-failed" };
+    const bytes = read.length === 1 ? (read[0] as Uint8Array) : Buffer.concat(read as Uint8Array[]);
+    return { state: "present", bytes };
+  }
+
+  async #readPart(address: PhysAddr, length: number): Promise<Uint8Array | undefined> {
+    const reply = await this.#connection.request(`m${address.toString(16)},${length.toString(16)}`, {
+      label: `reading ${length} bytes at physical 0x${address.toString(16)}`,
+    });
+    if (reply.length !== length * 2) return undefined;
+    return bytesOfHex(latin1(reply));
+  }
+
+  async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
+    const where = address.toString(16);
+    const reply = await this.#connection.requestText(`Z0,${where},4`, { label: `inserting a breakpoint at 0x${where}` });
+    if (reply !== "OK") {
+      throw new EbscopeError("stub-refused", `Cannot insert a breakpoint at 0x${where}: the stub says ${quote(reply)}`);
+    }
+    const breakpoint: Breakpoint = {
+      address,
+      [Symbol.asyncDispose]: () => this.#removeBreakpoint(address),
+    };
+    this.#breakpoints.set(address, breakpoint);
+    return breakpoint;
+  }
+
+  async #removeBreakpoint(address: VirtAddr): Promise<void> {
+    if (!this.#breakpoints.has(address) || this.#connection.closed) return;
+    await this.interrupt();
+    const where = address.toString(16);
+    const reply = await this.#connection.requestText(`z0,${where},4`, { label: `removing the breakpoint at 0x${where}` });
+    this.#breakpoints.delete(address);
+    const refused = errorReply(reply);
+    if (refused !== undefined) {
+      throw new EbscopeError("stub-refused", `Cannot remove the breakpoint at 0x${where}: the stub says ${quote(reply)}`);
+    }
+  }
+
+  resume(): Promise<void> {
+    return this.#connection.resume("c");
+  }
+
+  async step(cpu: Cpu): Promise<void> {
+    await this.#connection.resume(`vCont;s:${cpu.thread}`);
+    const stop = await this.waitForStop();
+    if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
+  }
+
+  async waitForStop(signal?: AbortSignal): Promise<Stop> {
+    const stop = await this.#connection.nextStop(signal);
+    switch (stop.kind) {
+      case "exited":
+        return { kind: "ended", why: `it exited with status ${stop.status}` };
+      case "terminated":
+        return { kind: "ended", why: `it was ended by signal ${stop.signal}` };
+      case "signal":
+        this.noteStop(stop);
+        return { kind: stop.signal === 5 ? "breakpoint" : "interrupt", cpu: this.#stoppedCpu };
+    }
+  }
+
+  async interrupt(): Promise<Stop | undefined> {
+    if (!this.#connection.running) return undefined;
+    const silent = new EbscopeError("stub-silent", "Cannot stop the guest: no answer to the interrupt within 5 s");
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(silent), 5000);
+    const stopped = this.waitForStop(controller.signal);
+    this.#connection.interrupt();
+    return stopped.finally(() => clearTimeout(timer));
+  }
+
+  async release(run: boolean): Promise<void> {
+    if (this.#released) return;
+    this.#released = true;
+    try {
+      await this.interrupt();
+      for (const address of [...this.#breakpoints.keys()]) await this.#removeBreakpoint(address);
+      if (run) await this.#connection.requestText("D", { label: "detaching" });
+    } catch {
+      // The stub is gone or does not answer: there is nothing left to put back.
+    }
+    await this.#connection.close();
+  }
+}
+
+function registerRead(reply: string, bits: number): RegisterRead {
+  if (/^x+$/.test(reply)) return { state: "unavailable" };
+  const bytes = errorReply(reply) === undefined ? bytesOfHex(reply) : undefined;
+  if (bytes === undefined || bytes.length !== Math.ceil(bits / 8)) return { state: "unreadable" };
+  return { state: "present", bytes };
+}

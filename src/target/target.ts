@@ -1,0 +1,53 @@
+/**
+ * The machine under the debugger, as the layers above see it. Live QEMU stands behind it here; a recorded session or a
+ * hand-built machine can.
+ */
+import type { VirtAddr } from "../base/address.ts";
+import type { MemoryRange, PhysMemory } from "../base/memory.ts";
+import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
+
+/** One vCPU. `index` is its place in the stub's thread list, `thread` the stub's id for it. */
+export interface Cpu {
+  readonly index: number;
+  readonly thread: string;
+}
+
+export interface TargetInfo {
+  /** What the stub says it is: QEMU's version, or undefined for another stub. */
+  readonly qemuVersion: string | undefined;
+  readonly architecture: string;
+  readonly registers: readonly RegisterDefinition[];
+  readonly cpus: readonly Cpu[];
+  /** Whether the guest was running before this debugger attached. */
+  readonly wasRunning: boolean;
+}
+
+export type Stop =
+  | { readonly kind: "breakpoint"; readonly cpu: Cpu }
+  | { readonly kind: "interrupt"; readonly cpu: Cpu }
+  | { readonly kind: "ended"; readonly why: string };
+
+export interface Breakpoint extends AsyncDisposable {
+  readonly address: VirtAddr;
+}
+
+export interface Target {
+  readonly info: TargetInfo;
+  /** Physical memory: RAM and ROM only. The guest must be halted. */
+  readonly memory: PhysMemory;
+  /** RAM and ROM ranges as they are now. */
+  memoryRanges(): Promise<readonly MemoryRange[]>;
+  /** Every register of `registers` for every vCPU of `cpus`, one batch: a row a vCPU, in the order given. */
+  readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]>;
+  /** The vCPU that the last stop was reported for. */
+  readonly stoppedCpu: Cpu;
+  insertBreakpoint(address: VirtAddr): Promise<Breakpoint>;
+  resume(): Promise<void>;
+  /** One instruction on `cpu`, the others held. Needed to leave a breakpoint's address. */
+  step(cpu: Cpu): Promise<void>;
+  waitForStop(signal?: AbortSignal): Promise<Stop>;
+  /** Halts a running guest and says how it stopped: it may have hit a breakpoint just before. Undefined when it was halted. */
+  interrupt(): Promise<Stop | undefined>;
+  /** Removes everything put into the guest and lets go: running if `run`, halted otherwise. Never throws. */
+  release(run: boolean): Promise<void>;
+}
