@@ -69,12 +69,15 @@ class LaunchedQemu implements Launched {
   readonly #path: string;
   readonly #ended: Promise<string>;
   #running = true;
+  /** If this program ends without the chance to tidy up, the machine must not stay behind. */
+  readonly #atExit = (): void => void this.#child.kill("SIGKILL");
 
   constructor(child: ChildProcess, folder: string, path: string) {
     this.#child = child;
     this.#folder = folder;
     this.#path = path;
     this.address = { kind: "unix", path };
+    process.once("exit", this.#atExit);
     this.#ended = new Promise((resolve) => {
       const ended = (how: string): void => {
         this.#running = false;
@@ -109,6 +112,7 @@ class LaunchedQemu implements Launched {
   }
 
   async end(): Promise<void> {
+    process.removeListener("exit", this.#atExit);
     if (this.#running) {
       this.#child.kill("SIGTERM");
       const gone = await Promise.race([this.#ended.then(() => true), delay(2000).then(() => false)]);
@@ -119,6 +123,7 @@ class LaunchedQemu implements Launched {
   }
 
   leave(): void {
+    process.removeListener("exit", this.#atExit);
     this.#child.stdout?.destroy();
     this.#child.stderr?.destroy();
     this.#child.unref();

@@ -98,7 +98,7 @@ async function describe(
     throw new EbscopeError("stub-unsupported", "Cannot use this stub: it has no physical memory mode (qqemu.PhyMemMode)");
   }
   const info: TargetInfo = {
-    qemuVersion: version === undefined ? undefined : printable(version.trim(), 100),
+    qemuVersion: version === undefined ? undefined : versionText(version),
     architecture: description.architecture,
     registers: description.registers,
     cpus,
@@ -162,6 +162,13 @@ async function monitor(connection: Connection, command: string): Promise<string 
   if (reply !== "OK") parts.push(reply);
   const bytes = bytesOfHex(parts.join(""));
   return bytes === undefined ? undefined : Buffer.from(bytes).toString("utf8");
+}
+
+/** `7.2.22Debian 1:7.2+dfsg-7` → `7.2.22 (Debian 1:7.2+dfsg-7)` */
+function versionText(text: string): string {
+  const [, number, rest] = /^(\d+(?:\.\d+)*)\s*(.*)$/s.exec(text.trim()) ?? [];
+  if (number === undefined) return printable(text.trim(), 100);
+  return rest ? `${number} (${printable(rest.replace(/^\((.*)\)$/, "$1"), 80)})` : number;
 }
 
 function quote(reply: string): string {

@@ -1,0 +1,150 @@
+/**
+ * What ebscope's JSON looks like: the one source for validation, types and documents. Names are promises to users.
+ *
+ * Addresses and register values are `"0x…"`: lower case, no padding.
+ */
+import { type Static, Type } from "typebox";
+
+const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
+
+/** `"0x…"`, as wide as the register is (SVE registers are wider than 64 bits). */
+export const Hex = Type.String({ pattern: "^0x(0|[1-9a-f][0-9a-f]*)$" });
+const RegimeName = Type.Enum(["EL1&0", "EL2", "EL2&0", "EL3", "stage2"]);
+const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
+
+const Access = Type.Object({ read: Type.Boolean(), write: Type.Boolean(), execute: Type.Boolean() });
+
+const attributeFields = {
+  read: Type.Boolean(),
+  write: Type.Boolean(),
+  execute: Type.Boolean(),
+  el0: Nullable(Access),
+  memory: Type.String(),
+  shareability: Type.Enum(["inner", "outer", "none", "reserved"]),
+  granule: Type.Integer(),
+  level: Nullable(Type.Integer()),
+  contiguous: Type.Boolean(),
+  accessFlag: Type.Boolean(),
+  global: Type.Boolean(),
+};
+
+const Side = Type.Object({ pa: Hex, ...attributeFields });
+export type SideJson = Static<typeof Side>;
+
+export const RegisterJson = Type.Object({
+  cpu: Type.Integer(),
+  name: Type.String(),
+  /** What the stub calls it. */
+  stubName: Type.String(),
+  class: Class,
+  /** null: the stub had no value, or it could not be read. */
+  value: Nullable(Hex),
+  fields: Type.Array(Type.Object({ name: Type.String(), value: Hex, meaning: Type.String() })),
+});
+
+export const MappingJson = Type.Object({
+  regime: RegimeName,
+  va: Hex,
+  size: Hex,
+  pa: Hex,
+  ...attributeFields,
+  owner: Nullable(Type.Object({ image: Type.String(), section: Nullable(Type.String()) })),
+});
+
+export const TableJson = Type.Object({ regime: RegimeName, pa: Hex, level: Type.Integer() });
+
+export const PointJson = Type.Object({
+  id: Type.String(),
+  kind: Type.Enum(["before", "after", "failed", "fault", "later", "now"]),
+  pc: Nullable(Hex),
+  cpu: Type.Integer(),
+  time: Type.String(),
+  complete: Type.Boolean(),
+  regimes: Type.Array(RegimeName),
+  pages: Type.Object({ present: Type.Integer(), absent: Type.Integer(), unreadable: Type.Integer() }),
+});
+
+export const CoverageJson = Type.Object({
+  point: Type.String(),
+  regime: RegimeName,
+  pa: Nullable(Hex),
+  level: Nullable(Type.Integer()),
+  code: Type.String(),
+  why: Type.Optional(Type.String()),
+});
+
+export const DiffJson = Type.Object({
+  from: Type.String(),
+  to: Type.String(),
+  /** What the last call of ExitBootServices returned; null when none was seen to return. */
+  status: Nullable(Hex),
+  attempts: Type.Integer(),
+  partial: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+  registers: Type.Array(
+    Type.Object({
+      cpu: Type.Integer(),
+      name: Type.String(),
+      before: Nullable(Hex),
+      after: Nullable(Hex),
+      class: Class,
+      fields: Type.Array(Type.Object({ name: Type.String(), before: Hex, after: Hex, meaning: Type.String() })),
+    }),
+  ),
+  mappings: Type.Array(
+    Type.Object({
+      regime: RegimeName,
+      kind: Type.Enum(["added", "removed", "changed", "moved"]),
+      va: Hex,
+      size: Hex,
+      before: Nullable(Side),
+      after: Nullable(Side),
+      owner: Nullable(Type.Object({ image: Type.String(), section: Nullable(Type.String()) })),
+      expected: Nullable(Type.Object({ rule: Type.String(), why: Type.String() })),
+    }),
+  ),
+  tables: Type.Array(Type.Object({ regime: RegimeName, pa: Hex, kind: Type.Enum(["added", "removed", "changed"]) })),
+  efi: Type.Array(Type.Object({ name: Type.String(), before: Nullable(Hex), after: Nullable(Hex) })),
+  findings: Type.Array(
+    Type.Object({
+      rule: Type.String(),
+      severity: Type.Enum(["error", "warning", "info"]),
+      title: Type.String(),
+      evidence: Type.Array(Type.String()),
+    }),
+  ),
+  coverage: Type.Array(CoverageJson),
+});
+
+const ExplainResult = Type.Union([
+  Type.Object({ mapped: Type.Literal(true), ...Side.properties }),
+  Type.Object({ mapped: Type.Literal(false), why: Type.String(), level: Type.Integer() }),
+  Type.Object({ mapped: Type.Null(), why: Type.String() }),
+]);
+
+export const ExplainJson = Type.Object({
+  va: Hex,
+  points: Type.Array(
+    Type.Object({
+      point: Type.String(),
+      regime: RegimeName,
+      steps: Type.Array(
+        Type.Object({
+          level: Type.Integer(),
+          table: Hex,
+          index: Type.Integer(),
+          descriptor: Hex,
+          kind: Type.Enum(["invalid", "table", "block", "page"]),
+        }),
+      ),
+      result: ExplainResult,
+    }),
+  ),
+});
+
+export type RegisterJson = Static<typeof RegisterJson>;
+export type MappingJson = Static<typeof MappingJson>;
+export type TableJson = Static<typeof TableJson>;
+export type PointJson = Static<typeof PointJson>;
+export type CoverageJson = Static<typeof CoverageJson>;
+export type DiffJson = Static<typeof DiffJson>;
+export type ExplainJson = Static<typeof ExplainJson>;

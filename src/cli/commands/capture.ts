@@ -1,0 +1,186 @@
+/** `ebscope capture` and `ebscope snapshot`: the verbs that touch a guest. */
+import type { CaptureEvent, CaptureOutcome } from "../../capture/exit-boot-services.ts";
+import { captureExitBootServices, captureNow } from "../../capture/exit-boot-services.ts";
+import { statusName } from "../../efi/structures.ts";
+import { EbscopeError } from "../../base/error.ts";
+import { hex } from "../../base/hex.ts";
+import { printable } from "../../base/text.ts";
+import { parseStubAddress, stubAddressText } from "../../rsp/transport.ts";
+import type { Capture } from "../../snapshot/model.ts";
+import { writeCapture } from "../../snapshot/store.ts";
+import { type Launched, launchQemu } from "../../target/launch.ts";
+import { attachQemu } from "../../target/qemu.ts";
+import type { Target } from "../../target/target.ts";
+import { EXIT, exitCodeOf } from "../exit-code.ts";
+import { printData, printError, progress } from "../output.ts";
+import { CREATED_BY } from "../version.ts";
+import { printDiff } from "./diff.ts";
+
+export interface CaptureFlags {
+  readonly gdb?: string;
+  readonly out?: string;
+  readonly watch?: number;
+  readonly timeout?: number;
+  readonly findTimeout?: number;
+  readonly maxTables?: number;
+  readonly keep?: boolean;
+  readonly quiet?: boolean;
+  readonly json?: boolean;
+}
+
+export const DEFAULT_OUT = "handoff.ebs";
+
+/** Captures the handoff of an attached or launched guest, writes it and prints the diff. */
+export async function captureCommand(command: readonly string[], flags: CaptureFlags): Promise<number> {
+  const launching = command.length > 0;
+  if (launching === (flags.gdb !== undefined)) {
+    throw new EbscopeError("usage", "Cannot tell which guest to capture", {
+      next: "Give --gdb ADDRESS to attach, or -- and a QEMU command to launch.",
+    });
+  }
+  if (flags.keep && !launching) {
+    throw new EbscopeError("usage", "Cannot keep a guest that was not launched: --keep goes with -- COMMAND");
+  }
+  const { outcome, kept } = await withInterrupt((signal) =>
+    launching ? captureLaunched(command, flags, signal) : captureAttached(flags, signal),
+  );
+  if (kept !== undefined) tell(flags, kept);
+  return finish(outcome, flags);
+}
+
+interface Captured {
+  readonly outcome: CaptureOutcome;
+  readonly kept?: string;
+}
+
+async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promise<Captured> {
+  const address = parseStubAddress(flags.gdb ?? "");
+  tell(flags, `attaching to ${stubAddressText(address)}`);
+  const target = await attachQemu(address, { signal });
+  const { wasRunning } = target.info;
+  const outcome = await runCapture(target, flags, signal, wasRunning);
+  const state = wasRunning ? "runs on, as it did before" : "is paused, as it was found (monitor: cont)";
+  return { outcome, kept: `the guest ${state}` };
+}
+
+async function captureLaunched(command: readonly string[], flags: CaptureFlags, signal: AbortSignal): Promise<Captured> {
+  const guest = await launchQemu(command, {
+    signal,
+    onLine: (source, line) => tell(flags, `${source === "stdout" ? "guest" : "qemu"}| ${line}`),
+  });
+  try {
+    const target = await attachQemu(guest.address, { signal });
+    const outcome = await runCapture(target, flags, signal, flags.keep ?? false);
+    return flags.keep ? { outcome, kept: keep(guest) } : { outcome };
+  } finally {
+    if (!flags.keep) await guest.end();
+  }
+}
+
+function keep(guest: Launched): string {
+  guest.leave();
+  return `the guest runs on: pid ${guest.pid}, gdbstub ${stubAddressText(guest.address)}`;
+}
+
+async function runCapture(
+  target: Target,
+  flags: CaptureFlags,
+  signal: AbortSignal,
+  runAfterwards: boolean,
+): Promise<CaptureOutcome> {
+  try {
+    return await captureExitBootServices(target, CREATED_BY, {
+      ...(flags.timeout !== undefined && { timeoutMs: flags.timeout * 1000 }),
+      ...(flags.findTimeout !== undefined && { findTimeoutMs: flags.findTimeout * 1000 }),
+      ...(flags.watch !== undefined && { watchMs: flags.watch * 1000 }),
+      ...(flags.maxTables !== undefined && { maxTables: flags.maxTables }),
+      signal,
+      onEvent: (event) => tell(flags, eventText(event)),
+    });
+  } finally {
+    await target.release(runAfterwards);
+  }
+}
+
+/** Writes what was captured, prints it, and tells how it ended. */
+async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags): Promise<number> {
+  if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
+  const file = flags.out ?? DEFAULT_OUT;
+  await writeCapture(file, capture);
+  tell(flags, `wrote ${printable(file)}${error === undefined ? "" : " (partial)"}`);
+  if (capture.points.length > 1) await printDiff(capture, file, flags.json ? { json: true } : {});
+  if (error !== undefined) {
+    printError(error);
+    return capture.points.some(({ kind }) => kind === "after") ? EXIT.failed : exitCodeOf(error);
+  }
+  return faulted(capture) ? EXIT.faulted : EXIT.done;
+}
+
+function faulted(capture: Capture): boolean {
+  return capture.points.some(({ kind }) => kind === "fault");
+}
+
+export interface SnapshotFlags {
+  readonly gdb: string;
+  readonly out: string;
+  readonly maxTables?: number;
+  readonly quiet?: boolean;
+}
+
+/** Takes the point `now` of a guest in any state and lets it go on. */
+export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
+  const { capture, error } = await withInterrupt(async (signal) => {
+    const target = await attachQemu(parseStubAddress(flags.gdb), { signal });
+    try {
+      return await captureNow(target, CREATED_BY, flags.maxTables === undefined ? {} : { maxTables: flags.maxTables });
+    } finally {
+      await target.release(target.info.wasRunning);
+    }
+  });
+  if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
+  await writeCapture(flags.out, capture);
+  printData(`wrote ${printable(flags.out)}${error === undefined ? "" : " (partial)"}`);
+  if (error !== undefined) printError(error);
+  return error === undefined ? EXIT.done : EXIT.failed;
+}
+
+/** Turns the first Ctrl-C into an abort, so that the guest is left as it was found; the second ends at once. */
+async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController();
+  const onSignal = (): void => {
+    progress("stopping: leaving the guest as it was found (again to quit at once)");
+    controller.abort(new EbscopeError("interrupted", "Stopped on request"));
+    process.once("SIGINT", () => process.exit(EXIT.failed));
+  };
+  process.once("SIGINT", onSignal);
+  process.once("SIGTERM", onSignal);
+  try {
+    return await work(controller.signal);
+  } finally {
+    process.removeListener("SIGINT", onSignal);
+    process.removeListener("SIGTERM", onSignal);
+  }
+}
+
+function tell(flags: { readonly quiet?: boolean }, text: string): void {
+  if (!flags.quiet) progress(text);
+}
+
+function eventText(event: CaptureEvent): string {
+  switch (event.kind) {
+    case "waiting":
+      return `waiting for the firmware: ${event.why}`;
+    case "located":
+      return `ExitBootServices is at ${hex(event.address)} (${event.where}); waiting for the call`;
+    case "called":
+      return `call ${event.attempt} of ExitBootServices, from ${hex(event.from)}`;
+    case "point":
+      return `recorded ${event.point.id}: ${event.point.pages.size} pages, the guest stood still for ${event.pauseMs.toFixed(0)} ms`;
+    case "returned":
+      return `it returned ${statusName(event.status) ?? hex(event.status)}`;
+    case "watching":
+      return `watching for a fault for ${event.seconds} s`;
+    case "note":
+      return event.text;
+  }
+}

@@ -1,0 +1,45 @@
+/** `ebscope explain FILE VA` */
+import { EbscopeError } from "../../base/error.ts";
+import { hex16, parseInteger } from "../../base/hex.ts";
+import { printable } from "../../base/text.ts";
+import { placeOf, walksOf } from "../../diagnose/fault.ts";
+import { placeText } from "../../diagnose/findings.ts";
+import { capturedImages, PointView } from "../../diff/point-view.ts";
+import { regimeNames } from "../../diff/diff.ts";
+import { encodeExplanation } from "../../server/encode.ts";
+import { readCapture } from "../../snapshot/store.ts";
+import { EXIT } from "../exit-code.ts";
+import { printData, printJson } from "../output.ts";
+import { style } from "../render/style.ts";
+import { renderWalks } from "../render/walk.ts";
+import { viewOf } from "./open.ts";
+
+export interface ExplainFlags {
+  readonly regime?: string;
+  readonly cpu?: number;
+  readonly json?: boolean;
+}
+
+export async function explainCommand(file: string, text: string, flags: ExplainFlags): Promise<number> {
+  const va = parseInteger(text);
+  if (va === undefined) {
+    throw new EbscopeError("usage", `Cannot explain ${JSON.stringify(printable(text, 40))}: it is no address`, {
+      next: "Give an address, such as 0x40000000.",
+    });
+  }
+  const capture = await readCapture(file);
+  const live = regimeNames(...capture.points.map((point) => new PointView(capture, point)));
+  const regime = live.find((name) => name === flags.regime);
+  if (flags.regime !== undefined && regime === undefined) {
+    throw new EbscopeError("usage", `Cannot explain in the regime ${JSON.stringify(flags.regime)}: live are ${live.join(", ")}`);
+  }
+  const [first] = capture.points;
+  if (first !== undefined) viewOf(capture, first, flags.cpu);
+  const walks = walksOf(capture, va, flags.cpu, regime);
+  if (flags.json) printJson(encodeExplanation(va, walks));
+  else {
+    const place = placeText(placeOf(await capturedImages(capture), va));
+    printData([style.heading(`${hex16(va)}  ${place}`), ...renderWalks(walks)].join("\n"));
+  }
+  return EXIT.done;
+}

@@ -1,0 +1,120 @@
+/** `ebscope show FILE WHAT` */
+import { EbscopeError } from "../../base/error.ts";
+import { hex, hex16 } from "../../base/hex.ts";
+import { printable } from "../../base/text.ts";
+import { readFault } from "../../diagnose/fault.ts";
+import { coverageOf } from "../../diff/diff.ts";
+import { capturedImages } from "../../diff/point-view.ts";
+import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
+import type { Capture, Point } from "../../snapshot/model.ts";
+import { readCapture } from "../../snapshot/store.ts";
+import { EXIT } from "../exit-code.ts";
+import { printData, printJson } from "../output.ts";
+import { renderCoverage, renderFault } from "../render/diff.ts";
+import { renderMappings } from "../render/mappings.ts";
+import { renderRegisters } from "../render/registers.ts";
+import { style, table } from "../render/style.ts";
+import { pointAt, regimesOf, viewOf } from "./open.ts";
+
+export const SHOWN = ["registers", "mappings", "tables", "points", "fault"] as const;
+export type Shown = (typeof SHOWN)[number];
+
+export interface ShowFlags {
+  readonly at?: string;
+  readonly regime?: string;
+  readonly cpu?: number;
+  readonly json?: boolean;
+}
+
+export async function showCommand(file: string, what: string, flags: ShowFlags): Promise<number> {
+  const shown = SHOWN.find((each) => each === what);
+  if (shown === undefined) {
+    throw new EbscopeError("usage", `Cannot show ${JSON.stringify(printable(what, 40))}: give ${SHOWN.join(", ")}`);
+  }
+  await show(await readCapture(file), shown, flags);
+  return EXIT.done;
+}
+
+async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<void> {
+  switch (what) {
+    case "points":
+      return showPoints(capture, flags);
+    case "fault":
+      return showFault(capture);
+    case "registers":
+      return showRegisters(capture, pointAt(capture, flags.at), flags);
+    case "mappings":
+      return showMappings(capture, pointAt(capture, flags.at), flags);
+    case "tables":
+      return showTables(capture, pointAt(capture, flags.at), flags);
+  }
+}
+
+function heading(point: Point): string {
+  const state = point.complete ? "" : style.warn("  INCOMPLETE: the guest was lost while it was taken");
+  return style.quiet(`point ${point.id}, ${point.time}`) + state;
+}
+
+function showPoints(capture: Capture, flags: ShowFlags): void {
+  const points = capture.points.map((point) => encodePoint(capture, point));
+  if (flags.json) return printJson(points);
+  const rows = points.map(({ id, cpu, pc, time, regimes, pages, complete }) => [
+    id,
+    `vCPU ${cpu}`,
+    `pc ${pc ?? "?"}`,
+    regimes.join(" "),
+    `${pages.present} pages${pages.absent + pages.unreadable > 0 ? `, ${pages.absent} absent, ${pages.unreadable} unreadable` : ""}`,
+    complete ? "complete" : style.warn("incomplete"),
+    time,
+  ]);
+  const partial = capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message)}`)];
+  printData([...table(rows, ""), ...capture.notes.map((note) => printable(note, 500)), ...partial].join("\n"));
+}
+
+async function showFault(capture: Capture): Promise<void> {
+  const fault = readFault(capture, await capturedImages(capture));
+  if (fault === undefined) {
+    const ids = capture.points.map(({ id }) => id).join(", ");
+    throw new EbscopeError("no-such-point", `Cannot show the fault: the capture has none (its points: ${ids})`);
+  }
+  printData(renderFault(fault).join("\n"));
+}
+
+function showRegisters(capture: Capture, point: Point, flags: ShowFlags): void {
+  const wanted = flags.cpu;
+  if (wanted !== undefined) viewOf(capture, point, wanted);
+  if (flags.json) {
+    return printJson(encodeRegisters(capture, point).filter(({ cpu }) => wanted === undefined || cpu === wanted));
+  }
+  printData([heading(point), ...renderRegisters(capture, point, { cpu: wanted })].join("\n"));
+}
+
+async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<void> {
+  const view = viewOf(capture, point, flags.cpu);
+  const names = regimesOf(view, flags.regime);
+  const images = await capturedImages(capture);
+  if (flags.json) return printJson(encodeMappings(view, names, images));
+  const lines = [heading(point), ...renderMappings(view, names, images)];
+  printData([...lines, ...renderCoverage(coverageOf(view), 20)].join("\n"));
+}
+
+function showTables(capture: Capture, point: Point, flags: ShowFlags): void {
+  const view = viewOf(capture, point, flags.cpu);
+  const names = regimesOf(view, flags.regime);
+  if (flags.json) return printJson(encodeTables(view, names));
+  const lines = [heading(point)];
+  for (const name of names) {
+    const regime = view.regime(name);
+    lines.push(style.heading(`${name}${regime?.enabled === false ? ": translation is off" : ""}`));
+    const roots = (regime?.roots ?? []).map((root) => [
+      root.register,
+      hex16(root.vaBase),
+      `${root.inputBits} bits`,
+      `starts at level ${root.startLevel}`,
+      `table ${hex(root.table)}`,
+    ]);
+    const tables = encodeTables(view, [name]).map(({ level, pa }) => [`L${level}`, pa]);
+    lines.push(...table(roots), ...table(tables, "    "));
+  }
+  printData([...lines, ...renderCoverage(coverageOf(view), 20)].join("\n"));
+}

@@ -1,0 +1,34 @@
+/** Where output goes: data to stdout, all else to stderr. */
+import type { EbscopeError } from "../base/error.ts";
+import { printable } from "../base/text.ts";
+
+export function printData(text: string): void {
+  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  printData(JSON.stringify(value, null, 2));
+}
+
+/** A line of progress. */
+export function progress(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function printError(error: EbscopeError): void {
+  process.stderr.write(`ebscope: ${printable(error.message, 1000)}\n`);
+  process.stderr.write(`  → ${printable(error.next, 1000)} [${error.code}]\n`);
+  if (error.code === "internal" && error.cause instanceof Error && process.env.EBSCOPE_DEBUG !== undefined) {
+    process.stderr.write(`${error.cause.stack ?? ""}\n`);
+  }
+}
+
+/** A reader that went away (`ebscope show … | head`) is no failure. */
+export function ignoreClosedPipes(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "EPIPE") process.exit(0);
+      throw error;
+    });
+  }
+}

@@ -1,0 +1,107 @@
+/** The command line: verbs, options and their help. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { captureCommand, DEFAULT_OUT, type SnapshotFlags, snapshotCommand } from "./commands/capture.ts";
+import { diffCommand } from "./commands/diff.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { explainCommand } from "./commands/explain.ts";
+import { SHOWN, showCommand } from "./commands/show.ts";
+import { VERSION } from "./version.ts";
+
+const EXIT_HELP = `
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the capture is complete and the guest faulted
+after the call; 4 timed out before ExitBootServices.`;
+
+/** Builds the program; `done` is told the exit code of the verb that ran. */
+export function buildProgram(done: (code: number) => void): Command {
+  const program = new Command("ebscope")
+    .description("Shows what ExitBootServices did to an AArch64 QEMU guest, and why it died afterwards.")
+    .version(VERSION, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .helpCommand("help [verb]", "print the help of a verb")
+    .addHelpText("after", EXIT_HELP)
+    .showHelpAfterError("(see ebscope help)")
+    .exitOverride();
+
+  verb(program, "capture")
+    .summary("record a guest before and after ExitBootServices, and show the difference")
+    .description(
+      "Attaches to a gdbstub (--gdb) or launches QEMU (after --), waits for ExitBootServices, records every register\n" +
+        "and the page tables before and after the call, watches for a fault, writes the capture and prints the diff.",
+    )
+    .usage("[options] (--gdb ADDRESS | -- qemu-system-aarch64 ...)")
+    .argument("[command...]", "QEMU and its options, to launch")
+    .option("--gdb <address>", "the stub to attach to: host:port or unix:/path")
+    .option("-o, --out <file>", "the capture to write", DEFAULT_OUT)
+    .addOption(seconds("--watch <seconds>", "how long to watch for a fault after the call").default(5))
+    .addOption(seconds("--timeout <seconds>", "how long to wait for the call").default(300))
+    .addOption(seconds("--find-timeout <seconds>", "how long to wait for the firmware's system table").default(60))
+    .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
+    .option("--keep", "leave a launched guest running at the end")
+    .option("-q, --quiet", "no progress on stderr")
+    .option("--json", "print the diff as JSON")
+    .action(async (command: string[], flags) => done(await captureCommand(command, flags)));
+
+  verb(program, "snapshot")
+    .summary("record a guest of any kind as it stands now, and let it go on")
+    .requiredOption("--gdb <address>", "the stub to attach to: host:port or unix:/path")
+    .requiredOption("-o, --out <file>", "the capture to write")
+    .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
+    .action(async (flags: SnapshotFlags) => done(await snapshotCommand(flags)));
+
+  verb(program, "diff")
+    .summary("show what changed between two points of a capture")
+    .argument("<file>", "a capture (.ebs)")
+    .option("--from <point>", "the first point (default: before)")
+    .option("--to <point>", "the second point (default: after)")
+    .option("--all", "list everything, not one screen")
+    .option("--json", "print JSON")
+    .action(async (file: string, flags) => done(await diffCommand(file, flags)));
+
+  verb(program, "show")
+    .summary("show what a capture holds at a point")
+    .argument("<file>", "a capture (.ebs)")
+    .argument("<what>", SHOWN.join(", "))
+    .option("--at <point>", "the point: before, after, fault, later, ... (default: after, else the last)")
+    .option("--regime <name>", "only this translation regime: EL1&0, EL2, EL2&0, EL3")
+    .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)"))
+    .option("--json", "print JSON")
+    .action(async (file: string, what: string, flags) => done(await showCommand(file, what, flags)));
+
+  verb(program, "explain")
+    .summary("walk the tables for an address, level by level, at each point of a capture")
+    .argument("<file>", "a capture (.ebs)")
+    .argument("<address>", "a virtual address, such as 0x40000000")
+    .option("--regime <name>", "the translation regime (default: the one that executes)")
+    .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)"))
+    .option("--json", "print JSON")
+    .action(async (file: string, va: string, flags) => done(await explainCommand(file, va, flags)));
+
+  verb(program, "doctor")
+    .summary("say what is missing on this machine and how to get it")
+    .option("--json", "print JSON")
+    .action(async (flags) => done(await doctorCommand(flags)));
+
+  return program;
+}
+
+function verb(program: Command, name: string): Command {
+  return program.command(name).helpOption("-h, --help", "print this help").exitOverride();
+}
+
+function seconds(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => {
+    const value = Number(text);
+    if (text.trim() === "" || !Number.isFinite(value) || value < 0 || value > 86_400) {
+      throw new InvalidArgumentError("Give seconds, from 0 to 86400.");
+    }
+    return value;
+  });
+}
+
+function count(flags: string, description: string): Option {
+  return new Option(flags, description).argParser((text) => {
+    const value = Number(text);
+    if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("Give a whole number.");
+    return value;
+  });
+}

@@ -1,0 +1,125 @@
+/** The diff for people: the verdict first, then what changed, on one screen. */
+import { statusName } from "../../efi/structures.ts";
+import { hex, hex16 } from "../../base/hex.ts";
+import { plural, printable } from "../../base/text.ts";
+import { type Fault, type Place, readFault } from "../../diagnose/fault.ts";
+import type { Finding } from "../../diagnose/findings.ts";
+import { type Coverage, type Difference, type EfiChange, regimeNames } from "../../diff/diff.ts";
+import type { Capture } from "../../snapshot/model.ts";
+import { limited, renderMappingChanges } from "./mappings.ts";
+import { renderRegisterChanges } from "./registers.ts";
+import { style, table } from "./style.ts";
+import { renderWalks } from "./walk.ts";
+
+/** Rows of a list that fit one screen together with the rest. */
+const SCREEN_ROWS = 12;
+
+export interface DiffOptions {
+  readonly all: boolean;
+  readonly file: string;
+}
+
+export function renderDiff(difference: Difference, findings: readonly Finding[], options: DiffOptions): string {
+  const { capture, after } = difference;
+  const limit = options.all ? Number.POSITIVE_INFINITY : SCREEN_ROWS;
+  const fault = readFault(capture, difference.images);
+  const lines = [
+    ...renderHeader(difference, options.file),
+    ...findings.filter(({ severity }) => severity !== "info").map(findingLine),
+    "",
+    ...renderMappingChanges(difference.mappings, { limit }),
+    "",
+    ...renderRegisterChanges(difference.registers, { all: options.all, vcpus: capture.threads.length }),
+    "",
+    ...renderTables(difference, limit),
+    ...renderEfi(difference.efi, options.all),
+    ...renderCoverage(difference.coverage, limit),
+    ...(fault === undefined ? renderEnding(capture, after.point.id) : ["", ...renderFault(fault)]),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
+function renderHeader({ capture, before, after }: Difference, file: string): string[] {
+  const calls = capture.attempts.length;
+  const status = capture.attempts.at(-1)?.status;
+  const returned =
+    status === undefined ? "" : `ExitBootServices returned ${statusName(status) ?? hex(status)}${calls > 1 ? ` on call ${calls}` : ""}`;
+  const regimes = regimeNames(before, after).join(", ");
+  const partial = capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message)}`)];
+  return [
+    style.heading([returned, `${before.point.id} → ${after.point.id}`].filter((text) => text !== "").join("   ")),
+    style.quiet(
+      `${printable(file)}: QEMU ${printable(capture.qemuVersion ?? "?")}, ${plural(capture.threads.length, "vCPU")}, ${regimes}`,
+    ),
+    ...partial,
+  ];
+}
+
+function findingLine({ severity, title }: Finding): string {
+  return severity === "error" ? style.bad(`✗ ${title}`) : style.warn(`! ${title}`);
+}
+
+function renderTables({ tables }: Difference, limit: number): string[] {
+  if (tables.length === 0) return [`${style.heading("Tables")}  no table page changed`];
+  const counts = (["added", "removed", "changed"] as const)
+    .map((kind) => [kind, tables.filter((each) => each.kind === kind).length] as const)
+    .filter(([, count]) => count > 0)
+    .map(([kind, count]) => `${count} ${kind}`);
+  const list = tables.slice(0, Math.min(limit, 6)).map(({ pa }) => hex(pa));
+  const rest = tables.length - list.length;
+  return [`${style.heading("Tables")}  ${counts.join(", ")}: ${list.join(" ")}${rest > 0 ? ` and ${rest} more` : ""}`];
+}
+
+/** Services that became NULL are counted, everything else is listed. */
+function renderEfi(changes: readonly EfiChange[], all: boolean): string[] {
+  if (changes.length === 0) return [];
+  const zeroed = changes.filter(({ name, after }) => after === 0n && name.startsWith("BootServices."));
+  const listed = all ? changes : changes.filter((change) => !zeroed.includes(change));
+  const rows = listed.map(({ name, before, after }) => [name, `${value(before)} → ${value(after)}`]);
+  const summary = zeroed.length === 0 ? `${plural(changes.length, "field")} changed` : `boot services table zeroed (${plural(zeroed.length, "field")})`;
+  return [`${style.heading("UEFI")}  ${summary}`, ...table(rows)];
+}
+
+function value(side: bigint | undefined): string {
+  return side === undefined ? "not captured" : hex(side);
+}
+
+export function renderCoverage(coverage: readonly Coverage[], limit: number): string[] {
+  if (coverage.length === 0) return [];
+  const rows = coverage.map(({ point, regime, pa, level, code, why }) => [
+    point,
+    regime,
+    pa === undefined ? "" : hex(pa),
+    level === undefined ? "" : `L${level}`,
+    why === undefined ? code : `${code}: ${why}`,
+  ]);
+  return [style.warn(`Not known  ${plural(coverage.length, "part")} of the tables could not be read or decoded`), ...limited(rows, limit, "part")];
+}
+
+function renderEnding(capture: Capture, to: string): string[] {
+  if (!capture.points.some(({ kind }) => kind === "later") || to === "later") return [];
+  return ["", `${style.heading("Afterwards")}  no fault in the time watched (point later: --to later)`];
+}
+
+/** `show FILE fault` and the end of the diff. */
+export function renderFault(fault: Fault): string[] {
+  const { vector, syndrome, level, esr, pc, far, linkRegister } = fault;
+  const how = vector === undefined ? "exception" : `${vector.kind} exception from ${vector.from}`;
+  const rows = [
+    ["PC", hex(pc.address), placeNote(pc)],
+    [`ESR_EL${level}`, hex(esr), `EC 0x${syndrome.ec.toString(16)}: ${syndrome.summary}`],
+    ...(far === undefined ? [] : [[`FAR_EL${level}`, hex(far), ""]]),
+    ["x30", hex(linkRegister.address), placeNote(linkRegister)],
+  ];
+  return [
+    style.bad(style.heading(`Fault on vCPU ${fault.cpu}, taken to EL${level}: ${how}`)),
+    ...table(rows),
+    `${style.heading(`Walk of PC ${hex16(pc.address)}`)}`,
+    ...renderWalks(fault.pcWalks),
+    ...(fault.farWalks.length === 0 ? [] : [style.heading(`Walk of FAR ${hex16(far ?? 0n)}`), ...renderWalks(fault.farWalks)]),
+  ];
+}
+
+function placeNote({ image, section }: Place): string {
+  return image === undefined ? "in no loaded image" : `${image}${section === undefined ? "" : ` ${section}`}`;
+}

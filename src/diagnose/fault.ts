@@ -1,0 +1,97 @@
+/**
+ * What the fault point says: the exception, where it was taken, how the addresses in it translate at each point of the capture.
+ *
+ * Source: Arm ARM DDI 0487, D1.4 "Exceptions": on an exception to ELx the preferred return address is in ELR_ELx, the syndrome in
+ * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx.
+ */
+import { virt } from "../base/address.ts";
+import { bitsNumber } from "../base/bits.ts";
+import { currentExceptionLevel, type RegimeName } from "../aarch64/regime.ts";
+import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
+import type { Walked } from "../aarch64/translate.ts";
+import { type Vector, vectorAt } from "../aarch64/vectors.ts";
+import { PointView } from "../diff/point-view.ts";
+import { imageAt, imageOffsetText, type LoadedImage, sectionAt } from "../efi/images.ts";
+import type { Capture } from "../snapshot/model.ts";
+
+/** An address with the image it lies in, if the firmware knows one. */
+export interface Place {
+  readonly address: bigint;
+  /** `DxeCore+0x1234` */
+  readonly image: string | undefined;
+  readonly section: string | undefined;
+}
+
+/** How an address translates at one point. */
+export interface PointWalk {
+  readonly point: string;
+  readonly regime: RegimeName;
+  readonly walked: Walked;
+}
+
+export interface Fault {
+  readonly cpu: number;
+  /** The Exception level that the exception was taken to. */
+  readonly level: number;
+  readonly vector: Vector | undefined;
+  readonly esr: bigint;
+  readonly syndrome: Syndrome;
+  /** ELR_ELx: where it happened. */
+  readonly pc: Place;
+  /** FAR_ELx; undefined when this exception does not set it. */
+  readonly far: bigint | undefined;
+  readonly linkRegister: Place;
+  readonly pcWalks: readonly PointWalk[];
+  /** Of FAR where it is another address than the PC. */
+  readonly farWalks: readonly PointWalk[];
+}
+
+/** Exception classes that set FAR_ELx: instruction, data, PC alignment and watchpoint (ESR_ELx.EC, D24.2.40). */
+const SETS_FAR: ReadonlySet<number> = new Set([0x20, 0x21, 0x22, 0x24, 0x25, 0x34, 0x35]);
+
+/** The fault of a capture; undefined when it has none or its registers are not there. */
+export function readFault(capture: Capture, images: readonly LoadedImage[]): Fault | undefined {
+  const point = capture.points.find(({ kind }) => kind === "fault");
+  if (point === undefined) return undefined;
+  const view = new PointView(capture, point);
+  const level = currentExceptionLevel(view.registers) ?? 1;
+  const get = (name: string): bigint | undefined => view.registers.get(name);
+  const esr = get(`ESR_EL${level}`);
+  const elr = get(`ELR_EL${level}`);
+  const lr = get("x30");
+  if (esr === undefined || elr === undefined || lr === undefined) return undefined;
+  const far = SETS_FAR.has(bitsNumber(esr, 31, 26)) ? get(`FAR_EL${level}`) : undefined;
+  return {
+    cpu: point.cpu,
+    level,
+    vector: vectorAt(get(`VBAR_EL${level}`) ?? 0n, get("pc") ?? 0n),
+    esr,
+    syndrome: decodeSyndrome(esr),
+    pc: placeOf(images, elr),
+    far,
+    linkRegister: placeOf(images, lr),
+    pcWalks: walksOf(capture, elr, point.cpu),
+    farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu),
+  };
+}
+
+export function placeOf(images: readonly LoadedImage[], address: bigint): Place {
+  const image = imageAt(images, address);
+  if (image === undefined) return { address, image: undefined, section: undefined };
+  return { address, image: imageOffsetText(image, address), section: sectionAt(image, address)?.name };
+}
+
+/** How `address` translates at each point: in the regime that executes there unless one is named, on the point's vCPU unless one is. */
+export function walksOf(
+  capture: Capture,
+  address: bigint,
+  cpu?: number,
+  regime?: RegimeName,
+): readonly PointWalk[] {
+  return capture.points.flatMap((point): PointWalk[] => {
+    const view = new PointView(capture, point, cpu);
+    const name = regime ?? view.currentRegime;
+    const walked = view.translator(name)?.translate(virt(address));
+    return walked === undefined ? [] : [{ point: point.id, regime: name, walked }];
+  });
+}

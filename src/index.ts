@@ -1,0 +1,19 @@
+/** ebscope as a library: read captures, compare their points, take new ones. */
+export { asEbscopeError, EbscopeError, type ErrorCode } from "./base/error.ts";
+export {
+  type CaptureEvent,
+  type CaptureOptions,
+  type CaptureOutcome,
+  captureExitBootServices,
+  captureNow,
+} from "./capture/exit-boot-services.ts";
+export { type Finding, findingsOf } from "./diagnose/findings.ts";
+export { defaultPoints, type Difference, diffPoints, findPoint } from "./diff/diff.ts";
+export { PointView } from "./diff/point-view.ts";
+export { encodeDiff, encodeMappings, encodePoint, encodeRegisters } from "./server/encode.ts";
+export type { Capture, Point, PointKind } from "./snapshot/model.ts";
+export { readCapture, writeCapture } from "./snapshot/store.ts";
+export { launchQemu } from "./target/launch.ts";
+export { attachQemu } from "./target/qemu.ts";
+export type { Target } from "./target/target.ts";
+export { parseStubAddress } from "./rsp/transport.ts";

@@ -1,0 +1,155 @@
+/** From domain values to the JSON of `api`: the only place that knows both. */
+import type {
+  CoverageJson,
+  DiffJson,
+  ExplainJson,
+  MappingJson,
+  PointJson,
+  RegisterJson,
+  SideJson,
+  TableJson,
+} from "../api/schemas.ts";
+import { hex } from "../base/hex.ts";
+import { littleEndianValue } from "../base/registers.ts";
+import type { Attributes } from "../aarch64/descriptor.ts";
+import { hostExtensions, type RegimeName } from "../aarch64/regime.ts";
+import { decodeFields, registerClass } from "../aarch64/registers/index.ts";
+import { pageAddress } from "../aarch64/table-pages.ts";
+import type { Translation } from "../aarch64/translate.ts";
+import { runMapping } from "../aarch64/walk.ts";
+import type { PointWalk } from "../diagnose/fault.ts";
+import type { Finding } from "../diagnose/findings.ts";
+import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
+import type { MappingSide } from "../diff/mappings.ts";
+import { ownerOf } from "../diff/owners.ts";
+import { PointView } from "../diff/point-view.ts";
+import type { LoadedImage } from "../efi/images.ts";
+import { type Capture, type Point, pointRegisters } from "../snapshot/model.ts";
+
+function orNull(value: bigint | undefined): string | null {
+  return value === undefined ? null : hex(value);
+}
+
+function encodeAttributes({ key: _, ...attributes }: Attributes): Omit<SideJson, "pa"> {
+  return attributes;
+}
+
+function encodeSide(side: MappingSide | null): SideJson | null {
+  return side === null ? null : { pa: hex(side.pa), ...encodeAttributes(side.attributes) };
+}
+
+export function encodeDiff(difference: Difference, findings: readonly Finding[]): DiffJson {
+  const { capture, before, after } = difference;
+  return {
+    from: before.point.id,
+    to: after.point.id,
+    status: orNull(capture.attempts.findLast(({ status }) => status !== undefined)?.status),
+    attempts: capture.attempts.length,
+    partial: capture.partial ?? null,
+    registers: difference.registers.map(({ cpu, name, before: old, after: now, class: kind, fields }) => ({
+      cpu,
+      name,
+      before: orNull(old),
+      after: orNull(now),
+      class: kind,
+      fields: fields.map((field) => ({ ...field, before: hex(field.before), after: hex(field.after) })),
+    })),
+    mappings: difference.mappings.map(({ regime, kind, va, size, before: old, after: now, owner, expected }) => ({
+      regime,
+      kind,
+      va: hex(va),
+      size: hex(size),
+      before: encodeSide(old),
+      after: encodeSide(now),
+      owner,
+      expected,
+    })),
+    tables: difference.tables.map(({ regime, pa, kind }) => ({ regime, pa: hex(pa), kind })),
+    efi: difference.efi.map(({ name, before: old, after: now }) => ({ name, before: orNull(old), after: orNull(now) })),
+    findings: findings.map((finding) => ({ ...finding, evidence: [...finding.evidence] })),
+    coverage: difference.coverage.map(encodeCoverage),
+  };
+}
+
+export function encodeCoverage({ point, regime, pa, level, code, why }: Coverage): CoverageJson {
+  return { point, regime, pa: orNull(pa), level: level ?? null, code, ...(why !== undefined && { why }) };
+}
+
+/** Every register of every vCPU at a point. */
+export function encodeRegisters(capture: Capture, point: Point): RegisterJson[] {
+  return point.registers.flatMap((row, cpu) => {
+    const e2h = hostExtensions(pointRegisters(capture, point, cpu));
+    return capture.registers.map(({ name, stubName }, i): RegisterJson => {
+      const read = row[i];
+      const value = read?.state === "present" ? littleEndianValue(read.bytes) : undefined;
+      const fields = value === undefined ? [] : decodeFields(name, value, { e2h });
+      return {
+        cpu,
+        name,
+        stubName,
+        class: registerClass(name),
+        value: orNull(value),
+        fields: fields.map((field) => ({ name: field.name, value: hex(field.value), meaning: field.meaning })),
+      };
+    });
+  });
+}
+
+export function encodeMappings(
+  view: PointView,
+  names: readonly RegimeName[],
+  images: readonly LoadedImage[],
+): MappingJson[] {
+  return names.flatMap((name) =>
+    (view.map(name)?.runs ?? []).map((run): MappingJson => {
+      const { va, size, pa, attributes } = runMapping(name, run);
+      return {
+        regime: name,
+        va: hex(va),
+        size: hex(size),
+        pa: hex(pa),
+        ...encodeAttributes(attributes),
+        owner: ownerOf(images, va, size),
+      };
+    }),
+  );
+}
+
+export function encodeTables(view: PointView, names: readonly RegimeName[]): TableJson[] {
+  return names.flatMap((regime) =>
+    (view.map(regime)?.tables ?? []).map(({ pageNumber, level }) => ({ regime, pa: hex(pageAddress(pageNumber)), level })),
+  );
+}
+
+export function encodePoint(capture: Capture, point: Point): PointJson {
+  const states = [...point.pages.values()].map(({ state }) => state);
+  const count = (wanted: string): number => states.filter((state) => state === wanted).length;
+  const view = new PointView(capture, point);
+  return {
+    id: point.id,
+    kind: point.kind,
+    pc: orNull(view.registers.get("pc")),
+    cpu: point.cpu,
+    time: point.time,
+    complete: point.complete,
+    regimes: [...regimeNames(view)],
+    pages: { present: count("present"), absent: count("absent"), unreadable: count("unreadable") },
+  };
+}
+
+export function encodeExplanation(va: bigint, walks: readonly PointWalk[]): ExplainJson {
+  return {
+    va: hex(va),
+    points: walks.map(({ point, regime, walked }) => ({
+      point,
+      regime,
+      steps: walked.steps.map((step) => ({ ...step, table: hex(step.table), descriptor: hex(step.descriptor) })),
+      result: encodeTranslation(walked.result),
+    })),
+  };
+}
+
+function encodeTranslation(result: Translation): ExplainJson["points"][number]["result"] {
+  if (result.mapped !== true) return result;
+  return { mapped: true, pa: hex(result.pa), ...encodeAttributes(result.attributes) };
+}
