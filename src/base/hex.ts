@@ -36,6 +36,13 @@ const UNITS: readonly (readonly [bigint, string])[] = [
   [1n << 10n, "KiB"],
 ];
 
+/** A size for orientation, three digits of it: `2.19 MiB`, `515 GiB`. */
+export function roughSize(size: bigint): string {
+  const [unit, name] = UNITS.find(([each]) => size >= each) ?? [1n, "B"];
+  const value = Number(size) / Number(unit);
+  return `${Number.isInteger(value) ? value : value.toPrecision(3)} ${name}`;
+}
+
 /** A size in the largest binary unit that divides it: `64 KiB`, `1028 KiB`, `17 B`. */
 export function sizeText(size: bigint): string {
   for (const [unit, name] of UNITS) {

@@ -1,7 +1,7 @@
 /** Rules over a capture and a difference. Each is a pure function; docs/findings.md has a section a rule. */
 import { hex } from "../base/hex.ts";
 import { plural } from "../base/text.ts";
-import type { Difference } from "../diff/diff.ts";
+import { type Difference, isCall } from "../diff/diff.ts";
 import { type Fault, type Place, readFault } from "./fault.ts";
 
 export interface Finding {
@@ -68,7 +68,7 @@ function controlRegisterChanged({ difference }: Facts): Omit<Finding, "rule"> | 
   const changed = difference.registers.filter((change) => change.class === "control");
   if (changed.length === 0) return undefined;
   return {
-    severity: "warning",
+    severity: isCall(difference) ? "warning" : "info",
     title: `${plural(changed.length, "control register")} changed.`,
     evidence: changed.map(({ cpu, name, before, after }) => {
       const value = (side: bigint | undefined): string => (side === undefined ? "unreadable" : hex(side));
@@ -79,7 +79,7 @@ function controlRegisterChanged({ difference }: Facts): Omit<Finding, "rule"> | 
 
 function unexpectedMappingChange({ difference }: Facts): Omit<Finding, "rule"> | undefined {
   const runs = difference.mappings.filter(({ expected }) => expected === null);
-  if (runs.length === 0) return undefined;
+  if (runs.length === 0 || !isCall(difference)) return undefined;
   return {
     severity: "warning",
     title: `${plural(runs.length, "run")} of mappings changed in a way that ExitBootServices is not known to do.`,
@@ -89,7 +89,7 @@ function unexpectedMappingChange({ difference }: Facts): Omit<Finding, "rule"> |
 
 function allMappingChangesExpected({ difference }: Facts): Omit<Finding, "rule"> | undefined {
   const { mappings } = difference;
-  if (mappings.length === 0 || mappings.some(({ expected }) => expected === null)) return undefined;
+  if (mappings.length === 0 || !isCall(difference) || mappings.some(({ expected }) => expected === null)) return undefined;
   return {
     severity: "info",
     title: "Every mapping change is a known effect of ExitBootServices.",

@@ -35,6 +35,11 @@ export interface Coverage {
   readonly why: string | undefined;
 }
 
+/** Whether the two points stand around a call of ExitBootServices, so that every change is the firmware's. */
+export function isCall({ before, after }: Difference): boolean {
+  return before.point.kind === "before" && (after.point.kind === "after" || after.point.kind === "failed");
+}
+
 export interface Difference {
   readonly capture: Capture;
   readonly before: PointView;
@@ -116,9 +121,9 @@ async function diffEfi(capture: Capture, before: PointView, after: PointView): P
   });
 }
 
-/** What is not known of the live regimes of a point. */
+/** What is not known of the live regimes of a point; each table once, however many addresses it leaves unknown. */
 export function coverageOf(view: PointView): Coverage[] {
-  return view.regimes.flatMap(({ name }) =>
+  const gaps = view.regimes.flatMap(({ name }) =>
     (view.map(name)?.lost ?? []).map(({ table, level, code, why }) => ({
       point: view.point.id,
       regime: name,
@@ -128,4 +133,6 @@ export function coverageOf(view: PointView): Coverage[] {
       why,
     })),
   );
+  const identity = ({ regime, pa, level, code, why }: Coverage): string => [regime, pa, level, code, why].join(" ");
+  return [...new Map(gaps.map((gap) => [identity(gap), gap])).values()];
 }

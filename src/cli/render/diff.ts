@@ -4,7 +4,7 @@ import { hex, hex16 } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import { type Fault, type Place, readFault } from "../../diagnose/fault.ts";
 import type { Finding } from "../../diagnose/findings.ts";
-import { type Coverage, type Difference, type EfiChange, regimeNames } from "../../diff/diff.ts";
+import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
 import type { Capture } from "../../snapshot/model.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
 import { renderRegisterChanges } from "./registers.ts";
@@ -27,7 +27,7 @@ export function renderDiff(difference: Difference, findings: readonly Finding[],
     ...renderHeader(difference, options.file),
     ...findings.filter(({ severity }) => severity !== "info").map(findingLine),
     "",
-    ...renderMappingChanges(difference.mappings, { limit }),
+    ...renderMappingChanges(difference.mappings, { limit, judged: isCall(difference) }),
     "",
     ...renderRegisterChanges(difference.registers, { all: options.all, vcpus: capture.threads.length }),
     "",
@@ -70,15 +70,24 @@ function renderTables({ tables }: Difference, limit: number): string[] {
   return [`${style.heading("Tables")}  ${counts.join(", ")}: ${list.join(" ")}${rest > 0 ? ` and ${rest} more` : ""}`];
 }
 
-/** Services that became NULL are counted, everything else is listed. */
+/** Pointers that became NULL are named on one line, and services only counted; everything else is listed with its values. */
 function renderEfi(changes: readonly EfiChange[], all: boolean): string[] {
   if (changes.length === 0) return [];
-  const zeroed = changes.filter(({ name, after }) => after === 0n && name.startsWith("BootServices."));
-  const listed = all ? changes : changes.filter((change) => !zeroed.includes(change));
-  const rows = listed.map(({ name, before, after }) => [name, `${value(before)} → ${value(after)}`]);
-  const summary = zeroed.length === 0 ? `${plural(changes.length, "field")} changed` : `boot services table zeroed (${plural(zeroed.length, "field")})`;
-  return [`${style.heading("UEFI")}  ${summary}`, ...table(rows)];
+  const zeroed = changes.filter(({ after }) => after === 0n && !all);
+  const services = zeroed.filter(({ name }) => name.startsWith(SERVICES));
+  const pointers = zeroed.filter((change) => !services.includes(change)).map(({ name }) => name);
+  const rows = changes
+    .filter((change) => !zeroed.includes(change))
+    .map(({ name, before, after }) => [name, `${value(before)} → ${value(after)}`]);
+  const summary = [
+    services.length === 0 ? "" : `boot services table zeroed (${plural(services.length, "field")})`,
+    pointers.length === 0 ? "" : `NULL now: ${pointers.join(", ").replaceAll(", SystemTable.", ", ")}`,
+    rows.length === 0 ? "" : `${plural(rows.length, "field")} changed`,
+  ].filter((text) => text !== "");
+  return [`${style.heading("UEFI")}  ${summary.join("; ")}`, ...table(rows)];
 }
+
+const SERVICES = "BootServices.";
 
 function value(side: bigint | undefined): string {
   return side === undefined ? "not captured" : hex(side);

@@ -1,7 +1,7 @@
 /** Mappings and their changes as text. */
 import type { Access, Attributes } from "../../aarch64/descriptor.ts";
 import { runMapping } from "../../aarch64/walk.ts";
-import { hex, hex16, sizeText } from "../../base/hex.ts";
+import { hex, hex16, roughSize, sizeText } from "../../base/hex.ts";
 import { plural } from "../../base/text.ts";
 import type { RegimeName } from "../../aarch64/regime.ts";
 import type { OwnedMappingChange } from "../../diff/diff.ts";
@@ -54,6 +54,8 @@ export function mappingChangeText({ kind, before, after }: OwnedMappingChange): 
 export interface MappingListOptions {
   /** Runs that are shown before the rest is counted. */
   readonly limit: number;
+  /** Whether the changes are ExitBootServices's, so that it can be said which are expected. */
+  readonly judged: boolean;
 }
 
 /** The section of the diff about mappings: what is unexpected run by run, what is expected by image. */
@@ -62,12 +64,13 @@ export function renderMappingChanges(changes: readonly OwnedMappingChange[], opt
   const unexpected = changes.filter(({ expected }) => expected === null);
   const expected = changes.filter((change) => change.expected !== null);
   const pages = plural(pageCount(changes), "page");
-  const verdict =
+  const judgement =
     unexpected.length === 0
       ? style.good("all expected")
       : style.warn(`${plural(pageCount(unexpected), "page")} in ${plural(unexpected.length, "run")} not expected`);
+  const verdict = options.judged ? `, ${judgement}` : "";
   const lines = [
-    `${style.heading("Mappings")}  ${pages} (${sizeText(pageCount(changes) << 12n)}) changed in ${plural(changes.length, "run")}, ${verdict}`,
+    `${style.heading("Mappings")}  ${pages} (${roughSize(pageCount(changes) << 12n)}) changed in ${plural(changes.length, "run")}${verdict}`,
   ];
   lines.push(...limited(unexpected.map(changeRow), options.limit, "run"));
   if (expected.length > 0) lines.push(...renderExpected(expected, options));

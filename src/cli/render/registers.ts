@@ -26,7 +26,7 @@ export function renderRegisterChanges(
     ...(options.vcpus > 1 ? [`vCPU ${change.cpu}`] : []),
     change.name,
     `${value(change.before)} → ${value(change.after)}`,
-    change.fields.map(fieldChangeText).join(", "),
+    fieldChangesText(change, options.all),
   ]);
   const rest = changes.length - listed.length;
   return [
@@ -50,9 +50,19 @@ function countsText(changes: readonly RegisterChange[]): string {
   return [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
 }
 
-/** `M 0x1 → 0x0 (MMU off)`; a field that is a whole address or number is not repeated. */
-function fieldChangeText(field: { name: string; before: bigint; after: bigint; meaning: string }): string {
-  return `${field.name} ${hex(field.before)} → ${hex(field.after)} (${field.meaning})`;
+/** Fields shown of one register before the rest is counted. */
+const MAX_FIELDS = 4;
+/** A field with a larger value is an address or a number that stands in the register's own value already. */
+const LARGEST_SHOWN = 0xffffn;
+
+/** `M 0x1 → 0x0 (disabled), …` */
+function fieldChangesText({ fields }: RegisterChange, all: boolean): string {
+  const shown = fields.filter(({ before, after }) => before <= LARGEST_SHOWN && after <= LARGEST_SHOWN);
+  const texts = shown
+    .slice(0, all ? shown.length : MAX_FIELDS)
+    .map(({ name, before, after, meaning }) => `${name} ${hex(before)} → ${hex(after)} (${meaning})`);
+  const more = shown.length - texts.length;
+  return [...texts, ...(more > 0 ? [style.quiet(`${plural(more, "field")} more`)] : [])].join(", ");
 }
 
 /** `show FILE registers` */
