@@ -8,7 +8,7 @@ import { PAGE_SIZE, type PhysAddr } from "../base/address.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRead, PhysMemory } from "../base/memory.ts";
 import { descriptorKind, outputPage, TABLE } from "./descriptor.ts";
-import { levelShift, type Regime, type RegimeName, type TableRoot } from "./regime.ts";
+import { levelShift, outputEnd, type Regime, type RegimeName, type TableRoot } from "./regime.ts";
 import { isMissing, pageAddress, pageNumberOf, type TablePage, tablePage } from "./table-pages.ts";
 
 /** A table that could not be looked into, or a part of a regime that could not be decoded. */
@@ -72,7 +72,9 @@ async function collectRoot(
   budget: { left: number },
 ): Promise<CoverageGap[]> {
   const gaps: CoverageGap[] = [];
-  let wanted: Wanted[] = [rootWindow(root)];
+  const end = outputEnd(regime);
+  const window = rootWindow(root);
+  let wanted: Wanted[] = window.pageNumber < end ? [window] : [];
   for (let level = root.startLevel; level <= 3 && wanted.length > 0; level++) {
     const gap = (pageNumber: number, code: ErrorCode): void => {
       gaps.push({ regime: regime.name, pa: pageAddress(pageNumber), level, code });
@@ -84,18 +86,27 @@ async function collectRoot(
     pages.forEach((page, i) => {
       const table = wanted[i] as Wanted;
       if (isMissing(page)) gap(table.pageNumber, page.missing);
-      else if (level < 3) addNextTables(page, table, level, next);
+      else if (level < 3) addNextTables(page, table, level, end, next);
     });
     wanted = [...next].map((pageNumber) => ({ pageNumber, first: 0, count: 512 }));
   }
   return gaps;
 }
 
-function addNextTables(page: Uint32Array, { first, count }: Wanted, level: number, next: Set<number>): void {
+/** Adds the tables that a table names below `limit`; what lies above is no address (an Address size fault). */
+function addNextTables(
+  page: Uint32Array,
+  { first, count }: Wanted,
+  level: number,
+  limit: number,
+  next: Set<number>,
+): void {
   const end = Math.min(first + count, 512);
   for (let i = first; i < end; i++) {
     const low = page[2 * i] as number;
-    if (descriptorKind(low, level) === TABLE) next.add(outputPage(low, page[2 * i + 1] as number));
+    if (descriptorKind(low, level) !== TABLE) continue;
+    const output = outputPage(low, page[2 * i + 1] as number);
+    if (output < limit) next.add(output);
   }
 }
 

@@ -82,7 +82,8 @@ export function leafAttributes(key: number, regime: Regime): Attributes {
   const pxn = field(13, 1) === 1;
   const uxn = field(14, 1) === 1;
   const inherited = field(15, 4);
-  const readOnly = ap2 === 1 || (inherited & 8) !== 0;
+  const dirtyState = regime.dirtyState && field(11, 1) === 1;
+  const readOnly = (ap2 === 1 && !dirtyState) || (inherited & 8) !== 0;
   const memory = memoryType(Number((regime.mair >> BigInt((low & 7) * 8)) & 0xffn));
   const privileged = regime.hasEl0
     ? { ap1: ap1 === 1 && (inherited & 4) === 0, never: pxn || (inherited & 1) !== 0 }
@@ -113,7 +114,7 @@ function unprivileged(allowed: boolean, readOnly: boolean, never: boolean, wxn: 
 
 /** Device and Normal Non-cacheable memory is always Outer Shareable, whatever SH says (D8.6.2). */
 function isCacheable(memory: string): boolean {
-  return !memory.startsWith("Device") && memory !== "Normal NC";
+  return !memory.startsWith("Device") && !memory.startsWith("Normal NC");
 }
 
 /** The attributes of every address when stage 1 translation is off (D8.2.12): Device-nGnRnE for data, executable. */

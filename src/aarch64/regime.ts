@@ -55,7 +55,9 @@ export interface Regime {
   readonly mair: bigint;
   /** SCTLR_ELx.WXN: writable implies execute-never. */
   readonly wxn: boolean;
-  /** Width in bits of the physical addresses that descriptors may name. */
+  /** TCR_ELx.{HA, HD} are 1: a leaf with DBM = 1 is writable whatever AP<2> says, as hardware clears AP<2> on a write. */
+  readonly dirtyState: boolean;
+  /** Width in bits of the physical addresses that may come out: those that descriptors may name; with translation off, all there are. */
   readonly outputBits: number;
   readonly undecoded: readonly Undecoded[];
 }
@@ -125,7 +127,7 @@ export function readRegime(name: RegimeName, registers: Registers): Regime {
       .filter((each) => typeof each === "string")
       .join(", ");
     undecoded.push({ code: "register-missing", why: `the stub does not offer ${missing}`, root: undefined, halves: BOTH_HALVES });
-    return { ...base, enabled: true, roots: [], wxn: false, outputBits: 48, undecoded };
+    return { ...base, enabled: true, roots: [], wxn: false, dirtyState: false, outputBits: 48, undecoded };
   }
   const enabled = bit(sctlr, 0);
   const roots: TableRoot[] = [];
@@ -144,7 +146,8 @@ export function readRegime(name: RegimeName, registers: Registers): Regime {
     enabled,
     roots: refused ? [] : roots,
     wxn: bit(sctlr, 19),
-    outputBits: outputBits(tcr, hasEl0, registers),
+    dirtyState: managesDirtyState(tcr, hasEl0, registers),
+    outputBits: enabled ? outputBits(tcr, hasEl0, registers) : physicalAddressBits(registers),
     undecoded: refused ? withRoots(undecoded, roots) : undecoded,
   };
 }
@@ -251,7 +254,10 @@ function undecodedExtensions(name: RegimeName, el: number, sctlr: bigint, regist
   };
   const tcr2 = registers.get(`TCR2_EL${el}`) ?? 0n;
   if (bit(sctlr, 25)) refuse(`SCTLR_EL${el}.EE = 1: the tables are big-endian`);
+  if (bit(tcr2, 0)) refuse(`TCR2_EL${el}.PnCH = 1: bit 52 of descriptors is Protected, not Contiguous (FEAT_THE)`);
   if (bit(tcr2, 1)) refuse(`TCR2_EL${el}.PIE = 1: permissions are indirect (FEAT_S1PIE)`);
+  if (bit(tcr2, 2) || bit(tcr2, 3)) refuse(`TCR2_EL${el}.{E0POE, POE} is not 0: permissions have overlays (FEAT_S1POE)`);
+  if (bit(tcr2, 4)) refuse(`TCR2_EL${el}.AIE = 1: the memory attribute index has 4 bits (FEAT_AIE)`);
   if (bit(tcr2, 5)) refuse(`TCR2_EL${el}.D128 = 1: descriptors are 128 bits wide (FEAT_D128)`);
   if (name === "EL1&0" && stage2Enabled(registers)) {
     refuse("HCR_EL2.VM = 1: the tables lie at intermediate physical addresses (stage 2)", "regime-not-decoded");
@@ -277,6 +283,7 @@ function readStage2(registers: Registers): Regime | undefined {
     roots: [],
     mair: 0n,
     wxn: false,
+    dirtyState: false,
     outputBits: 48,
     undecoded: [
       {
@@ -294,6 +301,18 @@ function withRoots(undecoded: readonly Undecoded[], roots: readonly TableRoot[])
   const [first, ...rest] = undecoded;
   if (first === undefined || roots.length === 0) return undecoded;
   return [...roots.map(({ table }) => ({ ...first, root: table })), ...rest];
+}
+
+/** TCR_ELx.{HA, HD} (D8.5 "Hardware updates to the translation tables"); RES0 without FEAT_HAFDBS, where they count for nothing. */
+function managesDirtyState(tcr: bigint, twoRoots: boolean, registers: Registers): boolean {
+  const mmfr1 = registers.get("ID_AA64MMFR1_EL1");
+  const implemented = mmfr1 === undefined || bitsNumber(mmfr1, 3, 0) >= 2;
+  return implemented && (twoRoots ? bitsNumber(tcr, 40, 39) : bitsNumber(tcr, 22, 21)) === 0b11;
+}
+
+/** The addresses a descriptor or TTBR may name end here, as a page number; above is an Address size fault (D8.2.4). */
+export function outputEnd(regime: Regime): number {
+  return 2 ** (regime.outputBits - PAGE_BITS);
 }
 
 function outputBits(tcr: bigint, twoRoots: boolean, registers: Registers): number {

@@ -4,6 +4,7 @@
  * Source: Arm ARM DDI 0487, D8.2 "Translation process"; the level in a "translation fault" is as ESR_ELx.ISS would report it.
  */
 import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
+import { bit } from "../base/bits.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRead, PageSource, PhysMemory, VirtMemory, VirtSpan } from "../base/memory.ts";
 import { rootWindow } from "./collect.ts";
@@ -19,7 +20,7 @@ import {
   outputPage,
   TABLE,
 } from "./descriptor.ts";
-import { levelShift, type Regime, type TableRoot } from "./regime.ts";
+import { levelShift, outputEnd, type Regime, type TableRoot } from "./regime.ts";
 import { isMissing, pageAddress, TablePages } from "./table-pages.ts";
 
 /** One descriptor on the way down. */
@@ -61,7 +62,8 @@ export class Translator {
     if (!regime.enabled) return { steps: [], result: this.#flat(va) };
     const root = regime.roots.find((each) => inRange(each, va));
     if (root !== undefined) return this.#walk(root, va);
-    const undecoded = regime.undecoded[0];
+    const half = bit(va, 55) ? "upper" : "lower";
+    const undecoded = regime.undecoded.find(({ halves }) => halves.includes(half));
     if (undecoded !== undefined) return { steps: [], result: { mapped: null, why: undecoded.code } };
     return { steps: [], result: { mapped: false, why: "outside the address range of every TTBR in use", level: 0 } };
   }
@@ -78,6 +80,8 @@ export class Translator {
     const window = rootWindow(root);
     let pageNumber = window.pageNumber;
     let inherited: Inherited = 0;
+    const end = outputEnd(this.regime);
+    if (pageNumber >= end) return { steps, result: addressSizeFault(0) };
     for (let level = root.startLevel; ; level++) {
       const offset = level === root.startLevel ? window.first : 0;
       const entries = level === root.startLevel ? window.count : 512;
@@ -95,6 +99,7 @@ export class Translator {
         kind: KIND_NAMES[kind],
       });
       if (kind === INVALID) return { steps, result: { mapped: false, why: `translation fault, level ${level}`, level } };
+      if (outputPage(low, high) >= end) return { steps, result: addressSizeFault(level) };
       if (kind !== TABLE) return { steps, result: this.#leaf(va, low, high, inherited, level) };
       if (root.hierarchical) inherited = inherit(inherited, high);
       pageNumber = outputPage(low, high);
@@ -107,6 +112,11 @@ export class Translator {
     const attributes = leafAttributes(leafKey(low, high, inherited, level), this.regime);
     return { mapped: true, pa: phys(output | (va & offsetMask)), attributes };
   }
+}
+
+/** The address in a TTBR or descriptor is wider than TCR_ELx.{IPS,PS} allows (D8.2.4). */
+function addressSizeFault(level: number): Translation {
+  return { mapped: false, why: `address size fault, level ${level}`, level };
 }
 
 function inRange(root: TableRoot, va: VirtAddr): boolean {

@@ -3,8 +3,9 @@
  * Printing, coalescing and diffing consume its runs.
  *
  * Source: Arm ARM DDI 0487, D8.2 and D8.3. A table that is not at hand is lost coverage, never "unmapped". Addresses inside are page
- * numbers (address / 4096, below 2^52, so exact as doubles). Tables are untrusted: the number of tables visited is bounded, since
- * a table may be referred to from many places.
+ * numbers (address / 4096, below 2^52, so exact as doubles). A descriptor that names an address wider than TCR_ELx.{IPS,PS} allows
+ * maps nothing (an Address size fault, D8.2.4). Tables are untrusted: the numbers of tables visited and of runs are bounded, since a
+ * table may be referred to from many places.
  */
 import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
 import type { ErrorCode } from "../base/error.ts";
@@ -22,7 +23,7 @@ import {
   outputPage,
   TABLE,
 } from "./descriptor.ts";
-import { levelShift, type Regime, type RegimeName, type TableRoot, type Undecoded } from "./regime.ts";
+import { levelShift, outputEnd, type Regime, type RegimeName, type TableRoot, type Undecoded } from "./regime.ts";
 import { isMissing, pageNumberOf, TablePages } from "./table-pages.ts";
 
 /** A maximal run of pages with contiguous virtual and physical addresses and equal attributes. Units: pages of 4 KiB. */
@@ -68,6 +69,8 @@ export interface Mapping {
 
 /** Tables visited in one walk, each time it is referred to. */
 const MAX_VISITS = 262_144;
+/** Runs of one walk: a table that is referred to from everywhere has a run for each of its entries each time. */
+const MAX_RUNS = 2 ** 20;
 /** The address space from the top downwards and from 0 upwards that a TTBR can translate: 2^52 bytes each. */
 const HALF_PAGES = 2 ** 40;
 const UPPER_HALF = 2 ** 52 - HALF_PAGES;
@@ -105,22 +108,24 @@ class Walk {
   readonly #lost: LostRun[] = [];
   readonly #seen = new Map<number, TableRef>();
   readonly #attributes = new Map<number, Attributes>();
+  readonly #outputEnd: number;
   #open: OpenRun | undefined;
   #visits = 0;
 
   constructor(regime: Regime, tables: TablePages) {
     this.#regime = regime;
     this.#tables = tables;
+    this.#outputEnd = outputEnd(regime);
   }
 
   /** Translation off: every address that fits is its own output. */
   flat(): void {
-    const pages = 2 ** (this.#regime.outputBits - 12);
-    this.#runs.push({ start: 0, pages, output: 0, attributes: flatAttributes(this.#regime) });
+    this.#runs.push({ start: 0, pages: this.#outputEnd, output: 0, attributes: flatAttributes(this.#regime) });
   }
 
   root(root: TableRoot): void {
     const { pageNumber, first, count } = rootWindow(root);
+    if (pageNumber >= this.#outputEnd) return;
     const start = pageNumberOf(root.vaBase);
     this.#table({ pageNumber, level: root.startLevel, first, count }, start, 0, root.hierarchical);
     this.#flush();
@@ -148,7 +153,7 @@ class Walk {
     const { pageNumber, level, first, count } = table;
     const entryPages = 2 ** (levelShift(level) - 12);
     const words = this.#tables.get(pageNumber);
-    const overrun = ++this.#visits > MAX_VISITS;
+    const overrun = ++this.#visits > MAX_VISITS || this.#runs.length > MAX_RUNS;
     if (isMissing(words) || overrun) {
       const code = isMissing(words) ? words.missing : "too-many-tables";
       this.#lost.push({ start, pages: entryPages * count, table: pageNumber, level, code });
@@ -161,12 +166,13 @@ class Walk {
       const kind = descriptorKind(low, level);
       if (kind === INVALID) continue;
       const high = words[2 * i + 1] as number;
+      const output = outputPage(low, high);
+      if (output >= this.#outputEnd) continue;
       const at = start + (i - first) * entryPages;
       if (kind === TABLE) {
-        const next = { pageNumber: outputPage(low, high), level: level + 1, first: 0, count: 512 };
+        const next = { pageNumber: output, level: level + 1, first: 0, count: 512 };
         this.#table(next, at, hierarchical ? inherit(inherited, high) : 0, hierarchical);
       } else {
-        const output = outputPage(low, high);
         this.#leaf(at, entryPages, output - (output % entryPages), leafKey(low, high, inherited, level));
       }
     }
@@ -176,9 +182,9 @@ class Walk {
     const open = this.#open;
     if (
       open !== undefined &&
-      open.key === key &&
       open.start + open.pages === start &&
-      open.output + open.pages === output
+      open.output + open.pages === output &&
+      this.#sameAttributes(open.key, key)
     ) {
       open.pages += pages;
       return;
@@ -193,6 +199,11 @@ class Walk {
     this.#open = undefined;
     const { start, pages, output } = open;
     this.#runs.push({ start, pages, output, attributes: this.#attributesOf(open.key) });
+  }
+
+  /** Keys may differ in bits that mean nothing here. */
+  #sameAttributes(a: number, b: number): boolean {
+    return a === b || this.#attributesOf(a).key === this.#attributesOf(b).key;
   }
 
   #attributesOf(key: number): Attributes {

@@ -10,7 +10,7 @@
  * Source: AAPCS64 6.1.1: at the entry of a function x30 holds the return address and x0, x1 the arguments, at the return x0 the result. UEFI
  * 7.4.6: EFI_STATUS ExitBootServices(ImageHandle, MapKey). Arm ARM DDI 0487, D1.4.1: vector offsets from VBAR_ELx.
  */
-import { type VirtAddr, virt } from "../base/address.ts";
+import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { abortError } from "../base/abort.ts";
 import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
@@ -97,6 +97,8 @@ class Session {
   #located: Located | undefined;
   #vectors: { readonly register: string; readonly base: bigint; readonly breakpoints: Breakpoint[] } | undefined;
   #strayStops = 0;
+  /** What the next point will probably need to read. */
+  #expected: ReadonlySet<PhysAddr> | undefined;
 
   constructor(target: Target, options: CaptureOptions) {
     this.#target = target;
@@ -111,6 +113,7 @@ class Session {
       onWaiting: (why) => this.#tell({ kind: "waiting", why }),
     });
     this.#located = located;
+    this.#expected = located.pages;
     for (const note of located.notes) this.#note(note);
     this.#tell({ kind: "located", address: located.roots.exitBootServices, where: located.where });
     const deadline = Date.now() + this.#options.timeoutMs;
@@ -293,13 +296,15 @@ class Session {
   async #takePoint(request: PointRequest): Promise<void> {
     const started = performance.now();
     const { maxTables } = this.#options;
-    const { point, lost } = await takePoint(this.#target, {
+    const { point, lost, needed } = await takePoint(this.#target, {
       ...request,
+      expect: this.#expected,
       ...(maxTables !== undefined && { maxTables }),
       efi: this.#located?.roots,
     });
     if (point !== undefined) {
       this.#points.push(point);
+      this.#expected = needed;
       this.#tell({ kind: "point", point, pauseMs: performance.now() - started });
     }
     if (lost !== undefined) throw lost;

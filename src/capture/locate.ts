@@ -6,7 +6,7 @@
  * in a loaded image, and the page is executable in the regime in force. A CRC of the boot services table that stays wrong is noted
  * but not refused when all the rest holds: drivers that hook a service do not always update it.
  */
-import { virt } from "../base/address.ts";
+import { type PhysAddr, virt } from "../base/address.ts";
 import { abortError, delay, throwIfAborted } from "../base/abort.ts";
 import { bit } from "../base/bits.ts";
 import { EbscopeError } from "../base/error.ts";
@@ -34,6 +34,8 @@ export interface Located {
   /** The image and offset it lies in, for people. */
   readonly where: string;
   readonly notes: readonly string[];
+  /** The pages that were looked at: the tables and the images as they are now. */
+  readonly pages: ReadonlySet<PhysAddr>;
 }
 
 /** How long the guest runs between two looks. */
@@ -125,12 +127,13 @@ async function validate(
     if (!crcPatienceOver) return { kind: "not-yet", why: "the CRC32 of the boot services table is wrong" };
     notes.push("The CRC32 of the boot services table is wrong: somebody changed a service without updating it.");
   }
-  const images = await readLoadedImages(target.memory, table);
+  const memory = new RecordingMemory(target.memory);
+  const images = await readLoadedImages(memory, table);
   const image = imageAt(images, address);
   if (image === undefined) {
     return { kind: "not-yet", why: `ExitBootServices points to ${hex(address)}, which lies in no loaded image` };
   }
-  if (!(await anyExecutes(target, vcpus, address))) {
+  if (!(await anyExecutes(memory, vcpus, address))) {
     return { kind: "not-yet", why: `ExitBootServices points to ${hex(address)}, which is not executable` };
   }
   const where = imageOffsetText(image, address);
@@ -138,12 +141,11 @@ async function validate(
     notes.push(`ExitBootServices points into ${where}, not into ${DXE_CORE}: it is hooked.`);
   }
   const roots = { systemTable: table.address, bootServices: table.bootServices, exitBootServices: address };
-  return { kind: "found", located: { roots, where, notes } };
+  return { kind: "found", located: { roots, where, notes, pages: new Set(memory.pages.keys()) } };
 }
 
 /** Whether some vCPU's current regime maps the address executable. */
-async function anyExecutes(target: Target, vcpus: readonly Registers[], address: bigint): Promise<boolean> {
-  const memory = new RecordingMemory(target.memory);
+async function anyExecutes(memory: RecordingMemory, vcpus: readonly Registers[], address: bigint): Promise<boolean> {
   for (const registers of vcpus) {
     const regime = readRegime(currentRegimeName(registers), registers);
     await collectTables(memory, regime);

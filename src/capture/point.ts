@@ -1,7 +1,7 @@
 /** Taking one point of a capture: every register of every vCPU, the tables of every live regime, and what the decoders will ask for. */
-import { type VirtAddr, virt } from "../base/address.ts";
+import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
-import type { MemoryRange, PhysSpan } from "../base/memory.ts";
+import type { MemoryRange, PhysMemory, PhysSpan } from "../base/memory.ts";
 import { type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
 import { type CollectOptions, collectTables } from "../aarch64/collect.ts";
 import { currentRegimeName, liveRegimes, type Regime } from "../aarch64/regime.ts";
@@ -9,7 +9,7 @@ import { Translator } from "../aarch64/translate.ts";
 import { readLoadedImages } from "../efi/images.ts";
 import { readSystemTable, readTableFields } from "../efi/system-table.ts";
 import type { EfiRoots, Point, PointKind } from "../snapshot/model.ts";
-import { RecordingMemory } from "../snapshot/page-memory.ts";
+import { PageLog, RecordingMemory } from "../snapshot/page-memory.ts";
 import type { Target } from "../target/target.ts";
 
 export interface PointRequest extends CollectOptions {
@@ -21,57 +21,74 @@ export interface PointRequest extends CollectOptions {
   readonly efi?: EfiRoots | undefined;
   /** Read the list of loaded images too. Needs `efi`. */
   readonly images?: boolean;
+  /** Pages that this point will probably need, from a point before it: they are read in the same batch as the registers. */
+  readonly expect?: ReadonlySet<PhysAddr> | undefined;
 }
 
 /** The point, and what ended it early if something did: then the point is what had been read until then. */
 export interface TakenPoint {
   readonly point: Point | undefined;
   readonly lost: EbscopeError | undefined;
+  /** The pages that the next point will probably need too: all but those of the images. */
+  readonly needed: ReadonlySet<PhysAddr>;
 }
 
 /** Takes a point of a halted guest. Does not throw when the guest is lost: what was read is returned with the reason. */
 export async function takePoint(target: Target, request: PointRequest): Promise<TakenPoint> {
   const time = new Date().toISOString();
   const memory = new RecordingMemory(target.memory);
+  const needed = new PageLog(memory);
   let registers: RegisterRead[][] = [];
   let memoryRanges: readonly MemoryRange[] = [];
   let lost: EbscopeError | undefined;
   try {
-    // Both in one pipelined batch.
+    // All in one pipelined batch.
     [registers, memoryRanges] = await Promise.all([
       target.readRegisters(target.info.cpus, target.info.registers),
       target.memoryRanges(),
+      memory.readAhead([...(request.expect ?? [])]),
     ]);
-    await recordMemory(memory, target, registers, request);
+    await recordMemory(memory, needed, target, registers, request);
   } catch (error) {
     lost = asEbscopeError(error);
   }
-  if (registers.length === 0) return { point: undefined, lost };
+  if (registers.length === 0) return { point: undefined, lost, needed: needed.pages };
   const cpu = request.cpu ?? target.stoppedCpu.index;
   const { id, kind } = request;
   const point = { id, kind, time, cpu, registers, memoryRanges, pages: memory.pages, complete: lost === undefined };
-  return { point, lost };
+  return { point, lost, needed: needed.pages };
 }
 
 async function recordMemory(
   memory: RecordingMemory,
+  needed: PhysMemory,
   target: Target,
   rows: readonly (readonly RegisterRead[])[],
   request: PointRequest,
 ): Promise<void> {
   const vcpus = rows.map((row) => registersOf(target.info.registers, row));
-  const seen = new Set<string>();
-  for (const registers of vcpus) {
-    for (const regime of liveRegimes(registers)) {
-      const identity = regimeIdentity(regime);
-      if (seen.has(identity)) continue;
-      seen.add(identity);
-      const gaps = await collectTables(memory, regime, request);
+  // Side by side, so that their round trips are shared.
+  await Promise.all([
+    recordTables(memory, needed, vcpus, request),
+    request.efi === undefined ? undefined : readTableFields(needed, request.efi),
+    request.efi === undefined || !request.images ? undefined : recordImages(memory, request.efi),
+  ]);
+}
+
+async function recordTables(
+  memory: RecordingMemory,
+  needed: PhysMemory,
+  vcpus: readonly Registers[],
+  request: PointRequest,
+): Promise<void> {
+  const regimes = new Map(vcpus.flatMap(liveRegimes).map((regime) => [regimeIdentity(regime), regime]));
+  await Promise.all(
+    [...regimes.values()].map(async (regime) => {
+      const gaps = await collectTables(needed, regime, request);
       for (const { pa, code } of gaps) if (pa !== undefined) memory.noteMissing(pa, code);
-    }
-  }
-  await memory.read(vcpus.flatMap((registers) => codeAndStack(registers, memory)));
-  if (request.efi !== undefined) await recordEfi(memory, request.efi, request.images ?? false);
+    }),
+  );
+  await needed.read(vcpus.flatMap((registers) => codeAndStack(registers, memory)));
 }
 
 /** vCPUs that share their tables are walked once. */
@@ -95,9 +112,7 @@ function physicalSpan(translator: Translator, address: VirtAddr): PhysSpan[] {
   return result.mapped === true ? [{ address: result.pa, length: 1 }] : [];
 }
 
-async function recordEfi(memory: RecordingMemory, efi: EfiRoots, images: boolean): Promise<void> {
-  await readTableFields(memory, efi);
-  if (!images) return;
+async function recordImages(memory: PhysMemory, efi: EfiRoots): Promise<void> {
   const table = await readSystemTable(memory, efi.systemTable);
   if (table !== undefined) await readLoadedImages(memory, table);
 }

@@ -43,6 +43,8 @@ export interface LoadedImage {
 const CONFIGURATION_ENTRY = 24;
 const MAX_CONFIGURATION_ENTRIES = 256n;
 const MAX_IMAGES = 2048;
+/** edk2 (DebugImageInfo.c) counts the images in TableSize, not the slots: an unloaded image leaves a NULL, and slots come 512 at a time. */
+const LIST_STEP = 512;
 const MAX_IMAGE_SIZE = 1n << 32n;
 const NORMAL_IMAGE = 1;
 /** Enough for a path of 400 characters. */
@@ -77,16 +79,18 @@ async function readPointers(memory: PhysMemory, listAddress: bigint): Promise<bi
   const header = await readStructure(memory, listAddress, 16);
   const count = Math.min(header?.u32(4) ?? 0, MAX_IMAGES);
   if (header === undefined || count === 0) return [];
-  const list = await readStructure(memory, header.u64(8), count * 8);
+  const whole = await readStructure(memory, header.u64(8), Math.ceil(count / LIST_STEP) * LIST_STEP * 8);
+  const list = whole ?? (await readStructure(memory, header.u64(8), count * 8));
   if (list === undefined) return [];
-  return Array.from({ length: count }, (_, i) => list.u64(i * 8)).filter((address) => address !== 0n);
+  const slots = Array.from({ length: list.length / 8 }, (_, i) => list.u64(i * 8));
+  return slots.filter((address) => address !== 0n).slice(0, count);
 }
 
 interface Extent {
   readonly base: bigint;
   readonly size: bigint;
   readonly codeType: number;
-  /** Address of the device path of its file. */
+  /** Address of the device path of its file; 0 when it has none. */
   readonly filePath: bigint;
 }
 
@@ -168,11 +172,10 @@ async function readBuildPaths(
 }
 
 async function readFileNames(memory: PhysMemory, extents: readonly Extent[]): Promise<(string | undefined)[]> {
-  const paths = await readStructures(
-    memory,
-    extents.map(({ filePath }) => ({ address: filePath, length: DEVICE_PATH_SIZE })),
-  );
-  return paths.map((path) => {
+  const addresses = extents.map(({ filePath }) => filePath).filter((address) => address !== 0n);
+  const paths = (await readStructures(memory, addresses.map((address) => ({ address, length: DEVICE_PATH_SIZE })))).values();
+  return extents.map(({ filePath }) => {
+    const path = filePath === 0n ? undefined : paths.next().value;
     const file = path === undefined ? undefined : devicePathFile(path);
     return file === undefined ? undefined : stem(file);
   });

@@ -24,6 +24,8 @@ import {
 } from "./structures.ts";
 
 const POINTER_ALIGNMENT = 4n << 20n;
+/** Its Crc32 covers all of it: 20 bytes and what fills them up to sizeof(EFI_SYSTEM_TABLE_POINTER). */
+const POINTER_SIZE = 24;
 const MAX_HEADER_SIZE = 4096;
 
 export interface SystemTable {
@@ -47,7 +49,7 @@ export async function findSystemTable(
   ranges: readonly MemoryRange[],
 ): Promise<SystemTableSearch> {
   const candidates = ranges.filter(({ kind }) => kind === "ram").flatMap(boundaries);
-  const probes = await readStructures(memory, candidates.map((address) => ({ address, length: 20 })));
+  const probes = await readStructures(memory, candidates.map((address) => ({ address, length: POINTER_SIZE })));
   let search: SystemTableSearch = { state: "none" };
   for (const [i, probe] of probes.entries()) {
     if (probe?.u64(0) !== SYSTEM_TABLE_SIGNATURE) continue;
@@ -61,12 +63,12 @@ export async function findSystemTable(
 function boundaries({ start, size }: MemoryRange): bigint[] {
   const found: bigint[] = [];
   const first = (start + POINTER_ALIGNMENT - 1n) & ~(POINTER_ALIGNMENT - 1n);
-  for (let at = first; at + 24n <= start + size; at += POINTER_ALIGNMENT) found.push(at);
+  for (let at = first; at + BigInt(POINTER_SIZE) <= start + size; at += POINTER_ALIGNMENT) found.push(at);
   return found;
 }
 
 async function followPointer(memory: PhysMemory, pointer: PhysAddr, probe: Structure): Promise<SystemTableSearch> {
-  const copy = Uint8Array.from([...probe.bytes, 0, 0, 0, 0]);
+  const copy = Uint8Array.from(probe.bytes);
   copy.fill(0, 16, 20);
   if (crc32(copy) !== probe.u32(16)) {
     return { state: "invalid", why: "the CRC32 of EFI_SYSTEM_TABLE_POINTER is wrong" };

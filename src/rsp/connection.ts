@@ -9,7 +9,8 @@
  * Quirks this rests on (measured on QEMU 7.2 and 10.0):
  * - Any byte that reaches a running QEMU pauses it, even `+`. So a resume is a fence: it waits until every reply has come and
  *   been acknowledged, and after it nothing is written until the stop reply or a deliberate interrupt.
- * - QEMU offers no QStartNoAckMode. Each reply is acknowledged, the acknowledgements of one chunk in one write.
+ * - QEMU offers no QStartNoAckMode. Each reply is acknowledged, the acknowledgements of one chunk in one write. QEMU takes the `$` of
+ *   the next request as an acknowledgement too, so with `deferAcks` only the last reply of a batch costs a `+`.
  * - On connect QEMU pauses a running machine and sends a stop reply that nobody asked for; see `unsolicited`.
  */
 import { abortError } from "../base/abort.ts";
@@ -22,13 +23,15 @@ import type { Transport } from "./transport.ts";
 export interface ConnectionOptions {
   /** How long one request may take once it is the oldest in flight. Default 5000 ms. */
   readonly deadlineMs?: number;
-  /** Requests in flight at once. Default 128. */
+  /** Requests in flight at once. Default 512. */
   readonly maxInFlight?: number;
 }
 
+/** What is being done, for error messages: "reading SCTLR_EL1". A function is asked only when it is needed. */
+export type Label = string | (() => string);
+
 export interface RequestOptions {
-  /** What is being done, for error messages: "reading SCTLR_EL1". */
-  readonly label: string;
+  readonly label: Label;
   readonly deadlineMs?: number;
   /** The answer may be a stop reply (`?`, `s`). */
   readonly expectsStop?: boolean;
@@ -40,6 +43,21 @@ interface Pending extends RequestOptions {
   readonly bytes: Uint8Array;
   readonly resolve: (reply: Uint8Array) => void;
   readonly reject: (error: EbscopeError) => void;
+}
+
+/** One request of a batch. */
+export interface BatchRequest {
+  readonly payload: string;
+  readonly label: Label;
+}
+
+function labelText(label: Label): string {
+  return typeof label === "string" ? label : label();
+}
+
+interface StopWaiter {
+  resolve(stop: StopReply): void;
+  reject(error: EbscopeError): void;
 }
 
 type State =
@@ -64,17 +82,22 @@ export class Connection {
   #outbox: Uint8Array[] = [];
   #flushing = false;
   #timer: NodeJS.Timeout | undefined;
+  /** When the oldest request in flight became the oldest. */
+  #headSince = 0;
+  #unacknowledged = 0;
+  /** The stub takes the next request as an acknowledgement: send `+` only when no request follows. */
+  deferAcks = false;
   #heardPacket = false;
   #outputs = 0;
   #stops: StopReply[] = [];
-  #stopWaiter: { resolve(stop: StopReply): void; reject(error: EbscopeError): void } | undefined;
+  readonly #stopWaiters = new Set<StopWaiter>();
   #idleWaiters: (() => void)[] = [];
   #unsolicited: StopReply[] = [];
 
   constructor(transport: Transport, options: ConnectionOptions = {}) {
     this.#transport = transport;
     this.#deadlineMs = options.deadlineMs ?? 5000;
-    this.#maxInFlight = options.maxInFlight ?? 128;
+    this.#maxInFlight = options.maxInFlight ?? 512;
     transport.start({
       data: (chunk) => this.#receive(chunk),
       closed: (cause) => this.#fail("connection-lost", "the stub closed the connection", cause),
@@ -96,14 +119,45 @@ export class Connection {
 
   /** Sends one request; resolves with its reply's payload. Many may be sent without waiting. */
   request(payload: string | Uint8Array, options: RequestOptions): Promise<Uint8Array> {
-    if (this.#state.kind === "closed") return Promise.reject(this.#state.error);
-    if (this.#state.kind === "running") {
-      return Promise.reject(new EbscopeError("internal", `Cannot do this while the guest runs: ${options.label}`));
-    }
+    const refusal = this.#refusal(options.label);
+    if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       this.#queued.push({ ...options, bytes: encodePacket(payload), resolve, reject });
       this.#pump();
     });
+  }
+
+  /**
+   * Sends many requests at once; resolves with what `decode` made of each reply, in order. Replies are decoded as they come, while
+   * the stub is busy with the next ones.
+   */
+  batch<T>(requests: readonly BatchRequest[], decode: (reply: Uint8Array, index: number) => T): Promise<T[]> {
+    const [first] = requests;
+    if (first === undefined) return Promise.resolve([]);
+    const refusal = this.#refusal(first.label);
+    if (refusal !== undefined) return Promise.reject(refusal);
+    return new Promise((resolve, reject) => {
+      const decoded: T[] = new Array(requests.length);
+      let left = requests.length;
+      requests.forEach(({ payload, label }, i) => {
+        this.#queued.push({
+          label,
+          bytes: encodePacket(payload),
+          resolve: (reply) => {
+            decoded[i] = decode(reply, i);
+            if (--left === 0) resolve(decoded);
+          },
+          reject,
+        });
+      });
+      this.#pump();
+    });
+  }
+
+  #refusal(label: Label): EbscopeError | undefined {
+    if (this.#state.kind === "closed") return this.#state.error;
+    if (this.#state.kind === "halted") return undefined;
+    return new EbscopeError("internal", `Cannot do this while the guest runs: ${labelText(label)}`);
   }
 
   /** As `request`, with the reply as latin1 text. */
@@ -114,7 +168,8 @@ export class Connection {
 
   /** Sends a packet that lets the guest run (`c`, `vCont;c`). Waits for all replies first; see the fence above. */
   async resume(payload: string): Promise<void> {
-    await this.#idle();
+    // A reply may give rise to the next request before this goes on: look again.
+    while (this.#inFlight.length > 0 || this.#queued.length > 0) await this.#idle();
     if (this.#state.kind === "closed") throw this.#state.error;
     if (this.#state.kind === "running") throw new EbscopeError("internal", "Cannot resume the guest: it runs already");
     this.#stops = [];
@@ -135,15 +190,14 @@ export class Connection {
     if (signal?.aborted) return Promise.reject(abortError(signal));
     return new Promise((resolve, reject) => {
       const settle = (): void => {
-        this.#stopWaiter = undefined;
+        this.#stopWaiters.delete(waiter);
         signal?.removeEventListener("abort", onAbort);
       };
       const onAbort = (): void => {
         settle();
         reject(abortError(signal as AbortSignal));
       };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#stopWaiter = {
+      const waiter: StopWaiter = {
         resolve: (stop) => {
           settle();
           resolve(stop);
@@ -153,6 +207,8 @@ export class Connection {
           reject(error);
         },
       };
+      signal?.addEventListener("abort", onAbort, { once: true });
+      this.#stopWaiters.add(waiter);
     });
   }
 
@@ -169,16 +225,19 @@ export class Connection {
   }
 
   #idle(): Promise<void> {
-    if (this.#inFlight.length === 0 && this.#queued.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
   #pump(): void {
-    while (this.#queued.length > 0 && this.#inFlight.length < this.#maxInFlight) {
-      const next = this.#queued.shift() as Pending;
-      this.#inFlight.push(next);
-      this.#outbox.push(next.bytes);
-      if (this.#inFlight.length === 1) this.#arm();
+    // Topped up in large pieces: a write for each reply that comes costs more than the replies.
+    if (this.#queued.length > 0 && this.#inFlight.length <= this.#maxInFlight / 2) {
+      const next = this.#queued.splice(0, this.#maxInFlight - this.#inFlight.length);
+      if (this.#inFlight.length === 0) this.#headSince = performance.now();
+      for (const pending of next) {
+        this.#inFlight.push(pending);
+        this.#outbox.push(pending.bytes);
+      }
+      this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#headDeadline());
     }
     if (this.#outbox.length === 0 || this.#flushing) return;
     this.#flushing = true;
@@ -193,34 +252,40 @@ export class Connection {
     this.#transport.write(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts));
   }
 
-  /** Starts the deadline of the oldest request in flight. */
-  #arm(): void {
-    clearTimeout(this.#timer);
+  #headDeadline(): number {
+    return Math.min(this.#inFlight[0]?.deadlineMs ?? this.#deadlineMs, this.#deadlineMs);
+  }
+
+  /** The deadline of the oldest request in flight. One timer serves many requests: it looks again when it was early. */
+  #checkDeadline(): void {
+    this.#timer = undefined;
     const head = this.#inFlight[0];
     if (head === undefined) return;
     const deadlineMs = head.deadlineMs ?? this.#deadlineMs;
-    this.#timer = setTimeout(() => {
-      this.#fail("stub-silent", `no answer within ${deadlineMs / 1000} s (${head.label})`);
-    }, deadlineMs);
+    const left = this.#headSince + deadlineMs - performance.now();
+    if (left > 0) this.#timer = setTimeout(() => this.#checkDeadline(), left);
+    else this.#fail("stub-silent", `no answer within ${deadlineMs / 1000} s (${labelText(head.label)})`);
   }
 
   #receive(chunk: Uint8Array): void {
     if (this.#state.kind === "closed") return;
-    let acks = 0;
     for (const frame of this.#decoder.push(chunk)) {
-      if (frame.kind === "packet") acks++;
+      if (frame.kind === "packet") this.#unacknowledged++;
       this.#frame(frame);
       if (this.closed) return;
     }
-    // The guest is halted whenever a packet has come: a reply to a request, or the stop itself.
-    while (acks > 0) {
-      const count = Math.min(acks, ACKS.length);
-      this.#outbox.push(ACKS.subarray(0, count));
-      acks -= count;
-    }
+    const drained = this.#inFlight.length === 0 && this.#queued.length === 0;
+    if (drained || !this.deferAcks) this.#acknowledge();
     this.#pump();
     this.#flush();
-    if (this.#inFlight.length === 0 && this.#queued.length === 0) this.#wakeIdle();
+    if (drained) this.#wakeIdle();
+  }
+
+  /** The guest is halted whenever a packet has come (a reply, or the stop itself), so this never disturbs a running one. */
+  #acknowledge(): void {
+    const count = this.deferAcks ? Math.min(this.#unacknowledged, 1) : this.#unacknowledged;
+    this.#unacknowledged = 0;
+    for (let left = count; left > 0; left -= ACKS.length) this.#outbox.push(ACKS.subarray(0, Math.min(left, ACKS.length)));
   }
 
   #wakeIdle(): void {
@@ -267,7 +332,7 @@ export class Connection {
     if (head === undefined) return;
     this.#inFlight.shift();
     this.#outputs = 0;
-    this.#arm();
+    this.#headSince = performance.now();
     head.resolve(payload);
   }
 
@@ -288,14 +353,15 @@ export class Connection {
       return;
     }
     this.#state = { kind: "halted" };
-    if (this.#stopWaiter !== undefined) this.#stopWaiter.resolve(stop);
-    else this.#stops.push(stop);
+    if (this.#stopWaiters.size === 0) this.#stops.push(stop);
+    for (const waiter of this.#stopWaiters) waiter.resolve(stop);
   }
 
   #fail(code: ErrorCode, what: string, cause?: unknown): void {
     if (this.#state.kind === "closed") return;
     clearTimeout(this.#timer);
-    const doing = this.#inFlight[0]?.label;
+    const head = this.#inFlight[0];
+    const doing = head === undefined ? undefined : labelText(head.label);
     const context = doing === undefined || what.includes(doing) ? "" : ` (${doing})`;
     const error = new EbscopeError(code, `Cannot talk to the stub: ${what}${context}`, { cause });
     this.#state = { kind: "closed", error };
@@ -304,7 +370,7 @@ export class Connection {
     this.#queued = [];
     this.#outbox = [];
     for (const pending of waiting) pending.reject(error);
-    this.#stopWaiter?.reject(error);
+    for (const waiter of this.#stopWaiters) waiter.reject(error);
     this.#wakeIdle();
     if (code !== "connection-lost") void this.#transport.close();
   }
@@ -317,7 +383,8 @@ function mayBeStop(byte: number | undefined): boolean {
 function guessSpeaker(text: string): string {
   if (/^HTTP\//.test(text)) return "it is an HTTP server";
   if (/^\s*\{\s*"QMP"/.test(text)) return "it is a QMP monitor";
-  if (/^SSH-/.test(text)) return "it is an SSH server";
+  // What arrives is cut at `-`, which is a NAK to the framing.
+  if (/^SSH(-|$)/.test(text)) return "it is an SSH server";
   if (/^QEMU .* monitor/.test(text)) return "it is QEMU's human monitor";
   return `it sent ${JSON.stringify(printable(text, 40))}`;
 }

@@ -43,28 +43,42 @@ export function encodePacket(payload: string | Uint8Array): Uint8Array {
 }
 
 function needsEscape(bytes: Uint8Array): boolean {
-  return bytes.some((byte) => byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR);
+  for (let i = 0; i < bytes.length; i++) if (isSpecial(bytes[i] as number)) return true;
+  return false;
+}
+
+function isSpecial(byte: number): boolean {
+  return byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR;
 }
 
 function escape(bytes: Uint8Array): Uint8Array {
   const out: number[] = [];
   for (const byte of bytes) {
-    if (byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR) out.push(ESCAPE, byte ^ 0x20);
+    if (isSpecial(byte)) out.push(ESCAPE, byte ^ 0x20);
     else out.push(byte);
   }
   return Uint8Array.from(out);
 }
 
+/** The sum of the bytes modulo 256; four at a time, since every byte that arrives goes through here. */
 function checksum(bytes: Uint8Array, start: number, end: number): number {
-  let sum = 0;
-  for (let i = start; i < end; i++) sum += bytes[i] as number;
-  return sum & 0xff;
+  let even = 0;
+  let odd = 0;
+  let i = start;
+  for (; i + 4 <= end; i += 4) {
+    even += (bytes[i] as number) + (bytes[i + 2] as number);
+    odd += (bytes[i + 1] as number) + (bytes[i + 3] as number);
+  }
+  for (; i < end; i++) even += bytes[i] as number;
+  return (even + odd) & 0xff;
 }
 
 /** Turns bytes, cut anywhere, into frames. */
 export class PacketDecoder {
   readonly #limit: number;
-  #buffer = Buffer.alloc(4096);
+  /** Either a chunk as it arrived (borrowed: frames are views of it) or memory of our own, where a frame is put together. */
+  #buffer: Buffer = Buffer.alloc(0);
+  #borrowed = true;
   #start = 0;
   #end = 0;
   /** How far the search for the `#` of the frame at #start has come. */
@@ -89,27 +103,35 @@ export class PacketDecoder {
       if (frame === undefined) break;
       frames.push(frame);
     }
-    if (this.#start === this.#end) {
-      this.#start = 0;
-      this.#end = 0;
-      this.#scanned = 0;
-    }
     return frames;
   }
 
   #append(chunk: Uint8Array): void {
-    if (this.#end + chunk.length > this.#buffer.length) {
-      const held = this.#buffer.subarray(this.#start, this.#end);
-      const needed = held.length + chunk.length;
-      const next = needed * 2 <= this.#buffer.length ? this.#buffer : Buffer.alloc(Math.max(needed * 2, 4096));
-      held.copy(next, 0);
-      this.#buffer = next;
-      this.#scanned -= this.#start;
-      this.#end = held.length;
+    if (this.#start === this.#end) {
+      this.#buffer = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+      this.#borrowed = true;
       this.#start = 0;
+      this.#scanned = 0;
+      this.#end = chunk.length;
+      return;
     }
+    if (this.#borrowed || this.#end + chunk.length > this.#buffer.length) this.#makeRoom(chunk.length);
     this.#buffer.set(chunk, this.#end);
     this.#end += chunk.length;
+  }
+
+  /** Moves what is held to the start of memory of our own with room for `length` more bytes. */
+  #makeRoom(length: number): void {
+    const held = this.#buffer.subarray(this.#start, this.#end);
+    const needed = held.length + length;
+    const fits = !this.#borrowed && needed * 2 <= this.#buffer.length;
+    const next = fits ? this.#buffer : Buffer.allocUnsafeSlow(Math.max(needed * 2, 4096));
+    held.copy(next, 0);
+    this.#buffer = next;
+    this.#borrowed = false;
+    this.#scanned -= this.#start;
+    this.#end = held.length;
+    this.#start = 0;
   }
 
   #next(): Frame | undefined {
@@ -133,7 +155,7 @@ export class PacketDecoder {
   #noise(): Frame {
     let end = this.#start;
     while (end < this.#end && !startsFrame(this.#buffer[end] as number)) end++;
-    const bytes = Uint8Array.prototype.slice.call(this.#buffer, this.#start, end);
+    const bytes = new Uint8Array(this.#buffer.subarray(this.#start, end));
     this.#start = end;
     return { kind: "noise", bytes };
   }
@@ -165,7 +187,7 @@ export class PacketDecoder {
 
   #payload(kind: "packet" | "notification", raw: Buffer): Frame {
     if (!raw.includes(STAR) && !raw.includes(ESCAPE)) {
-      return { kind, payload: Uint8Array.prototype.slice.call(raw) };
+      return { kind, payload: this.#borrowed ? raw : Buffer.from(raw) };
     }
     const payload = expand(raw, this.#limit);
     return payload === undefined ? { kind: "corrupt", why: "run-length" } : { kind, payload };

@@ -20,7 +20,7 @@ const WATCH_KINDS: Readonly<Record<string, "write" | "read" | "access">> = {
 /** Parses `S`, `T`, `W` and `X` replies; undefined for anything else. */
 export function parseStopReply(text: string): StopReply | undefined {
   const code = Number.parseInt(text.slice(1, 3), 16);
-  if (!/^[STWX][0-9a-f]{2}/i.test(text)) return undefined;
+  if (!/^[STWX][0-9a-fA-F]{2}/.test(text)) return undefined;
   switch (text[0]) {
     case "W":
       return { kind: "exited", status: code };

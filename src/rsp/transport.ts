@@ -22,7 +22,7 @@ export function parseStubAddress(text: string): StubAddress {
     const path = text.slice(5);
     if (path !== "") return { kind: "unix", path };
   }
-  const match = /^(?:tcp:)?(?:\[([0-9a-f:.%]+)\]|([^:[\]/\s]*)):(\d{1,5})$/i.exec(text);
+  const match = /^(?:tcp:)?(?:\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|([^:[\]/\s]*)):(\d{1,5})$/i.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65535) {
     throw new EbscopeError("usage", `Cannot read the stub address ${JSON.stringify(printable(text))}`, {
@@ -44,6 +44,8 @@ export function connectTransport(
 ): Promise<Transport> {
   const where = stubAddressText(address);
   const timeoutMs = options.timeoutMs ?? 5000;
+  // Before anything reaches the stub: a connection alone pauses a guest.
+  if (options.signal?.aborted) return Promise.reject(abortError(options.signal));
   return new Promise((resolve, reject) => {
     const socket =
       address.kind === "unix" ? connect({ path: address.path }) : connect({ host: address.host, port: address.port });
@@ -64,7 +66,6 @@ export function connectTransport(
       socket.off("error", onError);
     };
     options.signal?.addEventListener("abort", onAbort, { once: true });
-    if (options.signal?.aborted) return onAbort();
     socket.once("error", onError);
     socket.once("connect", () => {
       settle();
@@ -110,6 +111,7 @@ class SocketTransport implements Transport {
     this.#socket.on("end", () => closed());
     this.#socket.on("error", closed);
     this.#socket.on("close", () => closed());
+    if (this.#socket.destroyed) queueMicrotask(closed);
     this.#socket.resume();
   }
 
@@ -118,7 +120,7 @@ class SocketTransport implements Transport {
   }
 
   close(): Promise<void> {
-    if (this.#done) {
+    if (this.#done || this.#socket.destroyed) {
       this.#socket.destroy();
       return Promise.resolve();
     }

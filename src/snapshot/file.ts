@@ -26,10 +26,11 @@ const HEADER_SIZE = 16;
 const CHUNK_HEADER_SIZE = 12;
 const MAX_META = 256 << 20;
 const MAX_PAGES = 1 << 18;
+const MAX_TEXT = 4096;
 
 const HexText = Type.String({ pattern: "^0x[0-9a-f]{1,16}$" });
 const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-const Text = Type.String({ maxLength: 4096 });
+const Text = Type.String({ maxLength: MAX_TEXT });
 
 const PointSchema = Type.Object({
   id: Type.String({ pattern: "^[a-z0-9-]{1,40}$" }),
@@ -100,8 +101,8 @@ export function encodeCapture(capture: Capture): Uint8Array {
       status: status === undefined ? null : hex(status),
     })),
     points: capture.points.map((point) => encodePoint(point, pages)),
-    notes: [...capture.notes],
-    partial: capture.partial === undefined ? null : { ...capture.partial },
+    notes: capture.notes.map(clip),
+    partial: capture.partial === undefined ? null : { ...capture.partial, message: clip(capture.partial.message) },
   };
   const header = Buffer.alloc(HEADER_SIZE);
   MAGIC.copy(header);
@@ -114,6 +115,11 @@ export function encodeCapture(capture: Capture): Uint8Array {
     chunk("PAGE", Buffer.concat([count, deflateSync(pages.bytes())])),
     chunk("END ", Buffer.alloc(0)),
   ]);
+}
+
+/** Messages may quote others at any length; a reader takes so much. */
+function clip(text: string): string {
+  return text.slice(0, MAX_TEXT);
 }
 
 function chunk(type: string, contents: Buffer): Buffer {

@@ -3,6 +3,8 @@ import { PAGE_SIZE, type PhysAddr, phys, physPage } from "../base/address.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRead, PageSource, PhysMemory, PhysSpan } from "../base/memory.ts";
 
+const TOP = 1n << 64n;
+
 /** Memory that answers from pages at hand; what was never asked for while capturing is unreadable (`not-captured`). */
 export function pageMemory(source: PageSource): PhysMemory {
   return { read: async (spans) => spans.map((span) => readFromPages(source, span)) };
@@ -14,13 +16,14 @@ export function pagesOfSpan({ address, length }: PhysSpan): PhysAddr[] {
   const end = address + BigInt(length);
   for (let page = physPage(address); page < end; page = phys(page + BigInt(PAGE_SIZE))) {
     pages.push(page);
-    if (page + BigInt(PAGE_SIZE) > 0xffff_ffff_ffff_ffffn) break;
+    if (page + BigInt(PAGE_SIZE) === TOP) break;
   }
   return pages;
 }
 
-/** One span out of pages: present only when every page of it is. */
+/** One span out of pages: present only when every page of it is. Past the top of the address space there is nothing. */
 export function readFromPages(source: PageSource, span: PhysSpan): MemoryRead {
+  if (span.address + BigInt(span.length) > TOP) return { state: "absent", code: "outside-memory" };
   const bytes = new Uint8Array(span.length);
   for (const page of pagesOfSpan(span)) {
     const read = source.page(page) ?? { state: "unreadable", code: "not-captured" };
@@ -39,6 +42,8 @@ export function readFromPages(source: PageSource, span: PhysSpan): MemoryRead {
 export class RecordingMemory implements PhysMemory, PageSource {
   readonly pages = new Map<PhysAddr, MemoryRead>();
   readonly #memory: PhysMemory;
+  /** Pages read ahead that nobody has asked for yet: no part of the record until then. */
+  readonly #ahead = new Map<PhysAddr, MemoryRead>();
 
   constructor(memory: PhysMemory) {
     this.#memory = memory;
@@ -54,16 +59,51 @@ export class RecordingMemory implements PhysMemory, PageSource {
     if (!this.pages.has(page)) this.pages.set(page, { state: "unreadable", code });
   }
 
+  /** Reads pages that will probably be asked for, in one batch: a guess that is right saves a round trip. */
+  async readAhead(pages: readonly PhysAddr[]): Promise<void> {
+    const reads = await this.#memory.read(pages.map((address) => ({ address, length: PAGE_SIZE })));
+    pages.forEach((page, i) => {
+      this.#ahead.set(page, reads[i] as MemoryRead);
+    });
+  }
+
   async read(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
     const wanted = new Set<PhysAddr>();
     for (const span of spans) {
-      for (const page of pagesOfSpan(span)) if (!this.pages.has(page)) wanted.add(page);
+      for (const page of pagesOfSpan(span)) if (!this.#known(page)) wanted.add(page);
     }
+    if (wanted.size > 0) await this.#fetch(wanted);
+    return spans.map((span) => readFromPages(this, span));
+  }
+
+  #known(page: PhysAddr): boolean {
+    if (this.pages.has(page)) return true;
+    const ahead = this.#ahead.get(page);
+    if (ahead === undefined) return false;
+    this.pages.set(page, ahead);
+    return true;
+  }
+
+  async #fetch(wanted: ReadonlySet<PhysAddr>): Promise<void> {
     const pages = [...wanted];
     const reads = await this.#memory.read(pages.map((address) => ({ address, length: PAGE_SIZE })));
     pages.forEach((page, i) => {
       this.pages.set(page, reads[i] as MemoryRead);
     });
-    return spans.map((span) => readFromPages(this, span));
+  }
+}
+
+/** Passes reads on and keeps which pages they touched. */
+export class PageLog implements PhysMemory {
+  readonly pages = new Set<PhysAddr>();
+  readonly #memory: PhysMemory;
+
+  constructor(memory: PhysMemory) {
+    this.#memory = memory;
+  }
+
+  read(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
+    for (const span of spans) for (const page of pagesOfSpan(span)) this.pages.add(page);
+    return this.#memory.read(spans);
   }
 }

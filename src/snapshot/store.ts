@@ -24,11 +24,12 @@ export async function readCapture(path: string): Promise<Capture> {
 
 /** Writes a capture whole or not at all: a reader never sees half a file. */
 export async function writeCapture(path: string, capture: Capture): Promise<void> {
+  const bytes = encodeCapture(capture);
   const temporary = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {
     const file = await open(temporary, "wx");
     try {
-      await file.writeFile(encodeCapture(capture));
+      await file.writeFile(bytes);
       await file.sync();
     } finally {
       await file.close();

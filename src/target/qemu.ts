@@ -13,13 +13,13 @@
  * - Breakpoints match a virtual address on every vCPU at every exception level. Resuming on one hits it again at once.
  * - Closing the connection leaves the machine paused with the breakpoints in; `D` removes them and lets it run.
  */
-import { PAGE_SIZE, type PhysAddr, phys, rangeContains, type VirtAddr } from "../base/address.ts";
+import { PAGE_SIZE, phys, rangeContains, type VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
 import { bytesOfHex } from "../base/hex.ts";
 import type { MemoryRange, MemoryRead, PhysMemory, PhysSpan } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
 import { latin1, printable } from "../base/text.ts";
-import { Connection, type ConnectionOptions } from "../rsp/connection.ts";
+import { type BatchRequest, Connection, type ConnectionOptions } from "../rsp/connection.ts";
 import { errorReply, parseStopReply, parseSupported, type StopReply } from "../rsp/reply.ts";
 import { connectTransport, type StubAddress, type Transport } from "../rsp/transport.ts";
 import { parseMemoryTree } from "./memory-map.ts";
@@ -93,6 +93,7 @@ async function describe(
   }
   const cpus = await readThreads(connection);
   const version = await monitor(connection, "info version");
+  connection.deferAcks = version !== undefined;
   const foundPhysMode = await connection.requestText("qqemu.PhyMemMode", { label: "qqemu.PhyMemMode" });
   if (!/^[01]$/.test(foundPhysMode)) {
     throw new EbscopeError("stub-unsupported", "Cannot use this stub: it has no physical memory mode (qqemu.PhyMemMode)");
@@ -218,55 +219,48 @@ class QemuTarget implements Target {
   }
 
   async readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
-    const rows = cpus.map(async (cpu) => {
-      const selected = this.#connection.requestText(`Hg${cpu.thread}`, { label: `selecting vCPU ${cpu.index}` });
-      const row = registers.map(({ number, name, bits }) =>
-        this.#connection
-          .requestText(`p${number.toString(16)}`, { label: `reading ${name}` })
-          .then((reply) => registerRead(reply, bits)),
-      );
-      const [answer, ...reads] = await Promise.all([selected, ...row]);
-      return answer === "OK" ? reads : reads.map((): RegisterRead => ({ state: "unreadable" }));
+    const stride = registers.length + 1;
+    const requests = cpus.flatMap((cpu) => [
+      { payload: `Hg${cpu.thread}`, label: () => `selecting vCPU ${cpu.index}` },
+      ...registers.map(({ number, name }) => ({ payload: `p${number.toString(16)}`, label: () => `reading ${name}` })),
+    ]);
+    let selected = false;
+    const reads = await this.#connection.batch(requests, (reply, i): RegisterRead => {
+      const definition = registers[(i % stride) - 1];
+      if (definition !== undefined) return selected ? registerRead(reply, definition.bits) : UNREADABLE;
+      selected = latin1(reply) === "OK";
+      return UNREADABLE;
     });
-    return Promise.all(rows);
+    return cpus.map((_, i) => reads.slice(i * stride + 1, (i + 1) * stride));
   }
 
   async #readPhysical(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
-    if (spans.length === 0) return [];
-    const set = this.#setPhysMode("1");
-    const reads = spans.map((span) => this.#readSpan(span));
-    const restored = this.#setPhysMode(this.#foundPhysMode);
-    const [answer, back, ...results] = await Promise.all([set, restored, ...reads]);
-    if (answer !== "OK" || back !== "OK") {
+    const results: MemoryRead[] = spans.map(() => ABSENT);
+    const parts = spans.flatMap((span, i) => this.#partsOf(span, i));
+    if (parts.length === 0) return results;
+    const requests = [physModeRequest("1"), ...parts.map(readRequest), physModeRequest(this.#foundPhysMode)];
+    let refused = false;
+    await this.#connection.batch(requests, (reply, i) => {
+      const part = parts[i - 1];
+      if (part === undefined) refused ||= latin1(reply) !== "OK";
+      else if (!placePart(part, reply)) results[part.span] = { state: "unreadable", code: "read-failed" };
+      else if (results[part.span] === ABSENT) results[part.span] = { state: "present", bytes: part.bytes };
+    });
+    if (refused) {
       throw new EbscopeError("stub-refused", "Cannot read physical memory: the stub refused Qqemu.PhyMemMode");
     }
     return results;
   }
 
-  #setPhysMode(mode: string): Promise<string> {
-    return this.#connection.requestText(`Qqemu.PhyMemMode:${mode}`, { label: "switching physical memory mode" });
-  }
-
-  async #readSpan({ address, length }: PhysSpan): Promise<MemoryRead> {
-    if (!this.#ranges.some((range) => rangeContains(range, address, length))) {
-      return { state: "absent", code: "outside-memory" };
+  /** A span in pieces that the stub reads at once; none when the span is not all RAM or ROM. */
+  #partsOf({ address, length }: PhysSpan, span: number): SpanPart[] {
+    if (!this.#ranges.some((range) => rangeContains(range, address, length))) return [];
+    const bytes = Buffer.allocUnsafeSlow(length);
+    const parts: SpanPart[] = [];
+    for (let at = 0; at < length; at += this.#maxRead) {
+      parts.push({ span, bytes, at, address: phys(address + BigInt(at)), length: Math.min(this.#maxRead, length - at) });
     }
-    const parts: Promise<Uint8Array | undefined>[] = [];
-    for (let done = 0; done < length; done += this.#maxRead) {
-      parts.push(this.#readPart(phys(address + BigInt(done)), Math.min(this.#maxRead, length - done)));
-    }
-    const read = await Promise.all(parts);
-    if (read.some((part) => part === undefined)) return { state: "unreadable", code: "read-failed" };
-    const bytes = read.length === 1 ? (read[0] as Uint8Array) : Buffer.concat(read as Uint8Array[]);
-    return { state: "present", bytes };
-  }
-
-  async #readPart(address: PhysAddr, length: number): Promise<Uint8Array | undefined> {
-    const reply = await this.#connection.request(`m${address.toString(16)},${length.toString(16)}`, {
-      label: `reading ${length} bytes at physical 0x${address.toString(16)}`,
-    });
-    if (reply.length !== length * 2) return undefined;
-    return bytesOfHex(latin1(reply));
+    return parts;
   }
 
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
@@ -342,9 +336,34 @@ class QemuTarget implements Target {
   }
 }
 
-function registerRead(reply: string, bits: number): RegisterRead {
-  if (/^x+$/.test(reply)) return { state: "unavailable" };
-  const bytes = errorReply(reply) === undefined ? bytesOfHex(reply) : undefined;
-  if (bytes === undefined || bytes.length !== Math.ceil(bits / 8)) return { state: "unreadable" };
-  return { state: "present", bytes };
+const ABSENT: MemoryRead = { state: "absent", code: "outside-memory" };
+const UNREADABLE: RegisterRead = { state: "unreadable" };
+const LOWER_X = 0x78;
+
+function physModeRequest(mode: string): BatchRequest {
+  return { payload: `Qqemu.PhyMemMode:${mode}`, label: "switching physical memory mode" };
+}
+
+/** A piece of a span: where it is read, and where it goes in the bytes of the whole span. */
+interface SpanPart extends PhysSpan {
+  readonly span: number;
+  readonly bytes: Buffer;
+  readonly at: number;
+}
+
+function readRequest({ address, length }: SpanPart): BatchRequest {
+  // Physical addresses that a number holds exactly are quicker to print.
+  const where = address <= Number.MAX_SAFE_INTEGER ? Number(address).toString(16) : address.toString(16);
+  return { payload: `m${where},${length.toString(16)}`, label: () => `reading ${length} bytes at physical 0x${where}` };
+}
+
+/** Puts the bytes of a reply in place; false when it is not exactly the bytes that were asked for. */
+function placePart({ bytes, at, length }: SpanPart, reply: Uint8Array): boolean {
+  return reply.length === 2 * length && bytes.write(latin1(reply), at, "hex") === length;
+}
+
+function registerRead(reply: Uint8Array, bits: number): RegisterRead {
+  if (reply[0] === LOWER_X) return { state: "unavailable" };
+  const bytes = reply.length === 2 * Math.ceil(bits / 8) ? bytesOfHex(latin1(reply)) : undefined;
+  return bytes === undefined ? UNREADABLE : { state: "present", bytes };
 }
