@@ -8,10 +8,10 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { parseArgs } from "node:util";
 import type { PhysAddr } from "../src/base/address.ts";
-import { takePoint } from "../src/capture/point.ts";
 import { locateExitBootServices } from "../src/capture/locate.ts";
-import type { EfiRoots } from "../src/snapshot/model.ts";
+import { takePoint } from "../src/capture/point.ts";
 import { connectTransport, type StubAddress, type Transport } from "../src/rsp/transport.ts";
+import type { EfiRoots } from "../src/snapshot/model.ts";
 import { launchQemu } from "../src/target/launch.ts";
 import { attachQemu, openQemu } from "../src/target/qemu.ts";
 import type { Target } from "../src/target/target.ts";
@@ -138,7 +138,10 @@ function packetsOf(bytes: Buffer): Buffer[] {
 }
 
 /** Sends the same requests over a bare socket, as fast as the replies come. */
-async function bareSnapshots(address: StubAddress, requests: readonly Buffer[]): Promise<{ times: number[]; bytes: number }> {
+async function bareSnapshots(
+  address: StubAddress,
+  requests: readonly Buffer[],
+): Promise<{ times: number[]; bytes: number }> {
   if (address.kind !== "unix") throw new Error("a launched guest listens on a unix socket");
   const socket = connect({ path: address.path });
   await once(socket, "connect");
@@ -147,9 +150,11 @@ async function bareSnapshots(address: StubAddress, requests: readonly Buffer[]):
   const times: number[] = [];
   let bytes = 0;
   for (let i = 0; i < REPEATS; i++) {
-    times.push(await timed(async () => {
-      bytes = await exchange(socket, requests);
-    }));
+    times.push(
+      await timed(async () => {
+        bytes = await exchange(socket, requests);
+      }),
+    );
   }
   socket.destroy();
   return { times, bytes };

@@ -39,8 +39,8 @@ export const ERROR_CODES = {
   "granule-not-decoded": "Only the 4 KiB granule is decoded yet; registers and the root table are in the capture.",
   "extension-not-decoded":
     "The tables use an architecture extension that is not decoded yet; registers and the root table are in the capture.",
-  "too-many-tables": "The tables are larger than the bound, or refer to themselves; raise --max-tables if they are real.",
-  "bad-table-address": "A descriptor points outside the addresses that the format can name.",
+  "too-many-tables":
+    "The tables are larger than the bound, or refer to themselves; raise --max-tables if they are real.",
   // Files
   "file-unreadable": "Check the path and its permissions.",
   "file-unwritable": "Check that the folder exists, is writable and has room.",

@@ -10,13 +10,14 @@
  * Source: AAPCS64 6.1.1: at the entry of a function x30 holds the return address and x0, x1 the arguments, at the return x0 the result. UEFI
  * 7.4.6: EFI_STATUS ExitBootServices(ImageHandle, MapKey). Arm ARM DDI 0487, D1.4.1: vector offsets from VBAR_ELx.
  */
-import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
+
+import { currentExceptionLevel } from "../aarch64/regime.ts";
+import { FAULT_VECTORS, vectorAt } from "../aarch64/vectors.ts";
 import { abortError } from "../base/abort.ts";
+import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
-import { currentExceptionLevel } from "../aarch64/regime.ts";
-import { FAULT_VECTORS, vectorAt } from "../aarch64/vectors.ts";
 import { isError, statusName } from "../efi/structures.ts";
 import type { Capture, ExitAttempt, Partial, Point } from "../snapshot/model.ts";
 import type { Breakpoint, Cpu, Target } from "../target/target.ts";
@@ -328,9 +329,7 @@ interface At {
 }
 
 /** What the session itself looks at on a stop. */
-const SESSION_REGISTERS: ReadonlySet<string> = new Set(
-  "x0 x1 x30 sp pc cpsr VBAR_EL1 VBAR_EL2 VBAR_EL3".split(" "),
-);
+const SESSION_REGISTERS: ReadonlySet<string> = new Set("x0 x1 x30 sp pc cpsr VBAR_EL1 VBAR_EL2 VBAR_EL3".split(" "));
 
 function assemble(
   target: Target,

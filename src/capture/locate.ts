@@ -6,15 +6,16 @@
  * in a loaded image, and the page is executable in the regime in force. A CRC of the boot services table that stays wrong is noted
  * but not refused when all the rest holds: drivers that hook a service do not always update it.
  */
-import { type PhysAddr, virt } from "../base/address.ts";
+
+import { collectTables } from "../aarch64/collect.ts";
+import { currentRegimeName, readRegime } from "../aarch64/regime.ts";
+import { Translator } from "../aarch64/translate.ts";
 import { abortError, delay, throwIfAborted } from "../base/abort.ts";
+import { type PhysAddr, virt } from "../base/address.ts";
 import { bit } from "../base/bits.ts";
 import { EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
-import { collectTables } from "../aarch64/collect.ts";
-import { currentRegimeName, readRegime } from "../aarch64/regime.ts";
-import { Translator } from "../aarch64/translate.ts";
 import { imageAt, imageOffsetText, readLoadedImages } from "../efi/images.ts";
 import { findSystemTable, readBootServices, type SystemTable } from "../efi/system-table.ts";
 import type { EfiRoots } from "../snapshot/model.ts";
@@ -46,7 +47,7 @@ const DXE_CORE = "DxeCore";
 
 type Look =
   | { readonly kind: "found"; readonly located: Located }
-  | { readonly kind: "not-yet"; readonly why: string }
+  | { readonly kind: "not-yet"; readonly why: string; readonly code?: "bad-boot-services" }
   | { readonly kind: "left" };
 
 /** Returns with the guest halted. */
@@ -58,17 +59,18 @@ export async function locateExitBootServices(target: Target, options: LocateOpti
     const started = Date.now();
     const look = await lookOnce(target, looks > CRC_PATIENCE);
     if (look.kind === "found") return look.located;
-    if (look.kind === "left") throw new EbscopeError("already-exited", "Cannot see ExitBootServices: the guest has left boot services");
+    if (look.kind === "left")
+      throw new EbscopeError("already-exited", "Cannot see ExitBootServices: the guest has left boot services");
     if (look.why !== told) options.onWaiting?.(look.why);
     told = look.why;
-    if (Date.now() > giveUpAt) throw notFound(look.why, options.findTimeoutMs);
+    if (Date.now() > giveUpAt) throw notFound(look, options.findTimeoutMs);
     await runFor(target, Math.max(POLL_MS, 4 * (Date.now() - started)), options.signal);
   }
 }
 
-function notFound(why: string, timeoutMs: number): EbscopeError {
+function notFound({ why, code }: Look & { kind: "not-yet" }, timeoutMs: number): EbscopeError {
   return new EbscopeError(
-    "no-system-table",
+    code ?? "no-system-table",
     `Cannot find ExitBootServices: after ${timeoutMs / 1000} s, ${why}`,
   );
 }
@@ -83,11 +85,13 @@ async function runFor(target: Target, milliseconds: number, signal: AbortSignal 
   );
   try {
     const stop = await target.waitForStop(rested.signal);
-    if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended before ExitBootServices: ${stop.why}`);
+    if (stop.kind === "ended")
+      throw new EbscopeError("guest-ended", `The guest ended before ExitBootServices: ${stop.why}`);
   } catch (error) {
     if (!rested.signal.aborted) throw error;
     const stop = await target.interrupt();
-    if (stop?.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended before ExitBootServices: ${stop.why}`);
+    if (stop?.kind === "ended")
+      throw new EbscopeError("guest-ended", `The guest ended before ExitBootServices: ${stop.why}`);
   }
   await timer;
   if (signal?.aborted) throw abortError(signal);
@@ -120,21 +124,21 @@ async function validate(
 ): Promise<Look> {
   const services = await readBootServices(target.memory, table);
   if (services.state === "left") return { kind: "left" };
-  if (services.state === "invalid") return { kind: "not-yet", why: services.why };
+  if (services.state === "invalid") return notTrusted(services.why);
   const address = services.exitBootServices;
   const notes: string[] = [];
   if (!services.crcValid) {
-    if (!crcPatienceOver) return { kind: "not-yet", why: "the CRC32 of the boot services table is wrong" };
+    if (!crcPatienceOver) return notTrusted("the CRC32 of the boot services table is wrong");
     notes.push("The CRC32 of the boot services table is wrong: somebody changed a service without updating it.");
   }
   const memory = new RecordingMemory(target.memory);
   const images = await readLoadedImages(memory, table);
   const image = imageAt(images, address);
   if (image === undefined) {
-    return { kind: "not-yet", why: `ExitBootServices points to ${hex(address)}, which lies in no loaded image` };
+    return notTrusted(`ExitBootServices points to ${hex(address)}, which lies in no loaded image`);
   }
   if (!(await anyExecutes(memory, vcpus, address))) {
-    return { kind: "not-yet", why: `ExitBootServices points to ${hex(address)}, which is not executable` };
+    return notTrusted(`ExitBootServices points to ${hex(address)}, which is not executable`);
   }
   const where = imageOffsetText(image, address);
   if (image.name !== undefined && image.name !== DXE_CORE) {
@@ -142,6 +146,10 @@ async function validate(
   }
   const roots = { systemTable: table.address, bootServices: table.bootServices, exitBootServices: address };
   return { kind: "found", located: { roots, where, notes, pages: new Set(memory.pages.keys()) } };
+}
+
+function notTrusted(why: string): Look {
+  return { kind: "not-yet", why, code: "bad-boot-services" };
 }
 
 /** Whether some vCPU's current regime maps the address executable. */

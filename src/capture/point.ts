@@ -1,11 +1,12 @@
 /** Taking one point of a capture: every register of every vCPU, the tables of every live regime, and what the decoders will ask for. */
+
+import { type CollectOptions, collectTables } from "../aarch64/collect.ts";
+import { currentRegimeName, liveRegimes, type Regime } from "../aarch64/regime.ts";
+import { Translator } from "../aarch64/translate.ts";
 import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
 import type { MemoryRange, PhysMemory, PhysSpan } from "../base/memory.ts";
 import { type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
-import { type CollectOptions, collectTables } from "../aarch64/collect.ts";
-import { currentRegimeName, liveRegimes, type Regime } from "../aarch64/regime.ts";
-import { Translator } from "../aarch64/translate.ts";
 import { readLoadedImages } from "../efi/images.ts";
 import { readSystemTable, readTableFields } from "../efi/system-table.ts";
 import type { EfiRoots, Point, PointKind } from "../snapshot/model.ts";

@@ -17,6 +17,7 @@ export function exitCodeOf(error: EbscopeError): number {
       return EXIT.usage;
     case "timed-out":
     case "no-system-table":
+    case "bad-boot-services":
       return EXIT.timedOut;
     default:
       return EXIT.failed;

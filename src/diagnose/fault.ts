@@ -4,12 +4,13 @@
  * Source: Arm ARM DDI 0487, D1.4 "Exceptions": on an exception to ELx the preferred return address is in ELR_ELx, the syndrome in
  * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx.
  */
-import { virt } from "../base/address.ts";
-import { bitsNumber } from "../base/bits.ts";
+
 import { currentExceptionLevel, type RegimeName } from "../aarch64/regime.ts";
 import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
 import type { Walked } from "../aarch64/translate.ts";
 import { type Vector, vectorAt } from "../aarch64/vectors.ts";
+import { virt } from "../base/address.ts";
+import { bitsNumber } from "../base/bits.ts";
 import { PointView } from "../diff/point-view.ts";
 import { imageAt, imageOffsetText, type LoadedImage, sectionAt } from "../efi/images.ts";
 import type { Capture } from "../snapshot/model.ts";
@@ -82,12 +83,7 @@ export function placeOf(images: readonly LoadedImage[], address: bigint): Place 
 }
 
 /** How `address` translates at each point: in the regime that executes there unless one is named, on the point's vCPU unless one is. */
-export function walksOf(
-  capture: Capture,
-  address: bigint,
-  cpu?: number,
-  regime?: RegimeName,
-): readonly PointWalk[] {
+export function walksOf(capture: Capture, address: bigint, cpu?: number, regime?: RegimeName): readonly PointWalk[] {
   return capture.points.flatMap((point): PointWalk[] => {
     const view = new PointView(capture, point, cpu);
     const name = regime ?? view.currentRegime;

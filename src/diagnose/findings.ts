@@ -89,7 +89,8 @@ function unexpectedMappingChange({ difference }: Facts): Omit<Finding, "rule"> |
 
 function allMappingChangesExpected({ difference }: Facts): Omit<Finding, "rule"> | undefined {
   const { mappings } = difference;
-  if (mappings.length === 0 || !isCall(difference) || mappings.some(({ expected }) => expected === null)) return undefined;
+  if (mappings.length === 0 || !isCall(difference) || mappings.some(({ expected }) => expected === null))
+    return undefined;
   return {
     severity: "info",
     title: "Every mapping change is a known effect of ExitBootServices.",

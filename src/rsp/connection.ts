@@ -104,6 +104,11 @@ export class Connection {
     });
   }
 
+  /** How long a request may take unless it says otherwise. */
+  get deadlineMs(): number {
+    return this.#deadlineMs;
+  }
+
   get running(): boolean {
     return this.#state.kind === "running";
   }
@@ -166,10 +171,25 @@ export class Connection {
     return latin1(reply);
   }
 
+  /** Resolves when nothing is in flight: every reply has come and been acknowledged, or the connection is closed. */
+  async drain(): Promise<void> {
+    // A reply may give rise to the next request before this goes on: look again.
+    while (this.#inFlight.length > 0 || this.#queued.length > 0) {
+      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    }
+  }
+
+  /** Lets the guest go for good (`D`): the same fence, and whatever is asked afterwards is refused. */
+  async detach(): Promise<void> {
+    await this.drain();
+    const answered = this.request("D", { label: "detaching" });
+    if (this.#state.kind === "halted") this.#state = { kind: "running" };
+    await answered;
+  }
+
   /** Sends a packet that lets the guest run (`c`, `vCont;c`). Waits for all replies first; see the fence above. */
   async resume(payload: string): Promise<void> {
-    // A reply may give rise to the next request before this goes on: look again.
-    while (this.#inFlight.length > 0 || this.#queued.length > 0) await this.#idle();
+    await this.drain();
     if (this.#state.kind === "closed") throw this.#state.error;
     if (this.#state.kind === "running") throw new EbscopeError("internal", "Cannot resume the guest: it runs already");
     this.#stops = [];
@@ -222,10 +242,6 @@ export class Connection {
   async close(): Promise<void> {
     this.#fail("connection-lost", "the connection was closed here");
     await this.#transport.close();
-  }
-
-  #idle(): Promise<void> {
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
   }
 
   #pump(): void {
@@ -285,7 +301,8 @@ export class Connection {
   #acknowledge(): void {
     const count = this.deferAcks ? Math.min(this.#unacknowledged, 1) : this.#unacknowledged;
     this.#unacknowledged = 0;
-    for (let left = count; left > 0; left -= ACKS.length) this.#outbox.push(ACKS.subarray(0, Math.min(left, ACKS.length)));
+    for (let left = count; left > 0; left -= ACKS.length)
+      this.#outbox.push(ACKS.subarray(0, Math.min(left, ACKS.length)));
   }
 
   #wakeIdle(): void {
@@ -327,7 +344,10 @@ export class Connection {
     const head = this.#inFlight[0];
     if (mayBeStop(first) && head?.expectsStop !== true) {
       const stop = parseStopReply(latin1(payload));
-      if (stop !== undefined) return this.#stopped(stop);
+      if (stop !== undefined) {
+        this.#stopped(stop);
+        return;
+      }
     }
     if (head === undefined) return;
     this.#inFlight.shift();

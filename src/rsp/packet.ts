@@ -33,7 +33,7 @@ const DEFAULT_LIMIT = 1 << 20;
 /** Encodes one packet. A string payload holds one byte a character (latin1). */
 export function encodePacket(payload: string | Uint8Array): Uint8Array {
   const raw = typeof payload === "string" ? Buffer.from(payload, "latin1") : payload;
-  const body = needsEscape(raw) ? escape(raw) : raw;
+  const body = needsEscape(raw) ? escaped(raw) : raw;
   const packet = Buffer.allocUnsafe(body.length + 4);
   packet[0] = DOLLAR;
   packet.set(body, 1);
@@ -51,7 +51,7 @@ function isSpecial(byte: number): boolean {
   return byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === STAR;
 }
 
-function escape(bytes: Uint8Array): Uint8Array {
+function escaped(bytes: Uint8Array): Uint8Array {
   const out: number[] = [];
   for (const byte of bytes) {
     if (isSpecial(byte)) out.push(ESCAPE, byte ^ 0x20);

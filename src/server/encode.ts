@@ -1,4 +1,11 @@
 /** From domain values to the JSON of `api`: the only place that knows both. */
+
+import type { Attributes } from "../aarch64/descriptor.ts";
+import { hostExtensions, type RegimeName } from "../aarch64/regime.ts";
+import { decodeFields, registerClass } from "../aarch64/registers/index.ts";
+import { pageAddress } from "../aarch64/table-pages.ts";
+import type { Translation } from "../aarch64/translate.ts";
+import { runMapping } from "../aarch64/walk.ts";
 import type {
   CoverageJson,
   DiffJson,
@@ -11,12 +18,6 @@ import type {
 } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
 import { littleEndianValue } from "../base/registers.ts";
-import type { Attributes } from "../aarch64/descriptor.ts";
-import { hostExtensions, type RegimeName } from "../aarch64/regime.ts";
-import { decodeFields, registerClass } from "../aarch64/registers/index.ts";
-import { pageAddress } from "../aarch64/table-pages.ts";
-import type { Translation } from "../aarch64/translate.ts";
-import { runMapping } from "../aarch64/walk.ts";
 import type { PointWalk } from "../diagnose/fault.ts";
 import type { Finding } from "../diagnose/findings.ts";
 import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
@@ -117,7 +118,11 @@ export function encodeMappings(
 
 export function encodeTables(view: PointView, names: readonly RegimeName[]): TableJson[] {
   return names.flatMap((regime) =>
-    (view.map(regime)?.tables ?? []).map(({ pageNumber, level }) => ({ regime, pa: hex(pageAddress(pageNumber)), level })),
+    (view.map(regime)?.tables ?? []).map(({ pageNumber, level }) => ({
+      regime,
+      pa: hex(pageAddress(pageNumber)),
+      level,
+    })),
   );
 }
 

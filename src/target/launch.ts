@@ -4,9 +4,11 @@
  * The socket lies in a new folder that only the user can enter. QEMU gets no standard input.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { access, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { StringDecoder } from "node:string_decoder";
 import { abortError, delay } from "../base/abort.ts";
 import { EbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
@@ -18,6 +20,8 @@ export interface LaunchOptions {
   readonly onLine?: (source: "stdout" | "stderr", line: string) => void;
   /** The process outlives ebscope: its output goes nowhere once ebscope ends. */
   readonly keep?: boolean;
+  /** How long the command may take until its stub listens. Default 10 s. */
+  readonly startTimeoutMs?: number;
 }
 
 export interface Launched {
@@ -30,14 +34,16 @@ export interface Launched {
 }
 
 const START_TIMEOUT_MS = 10_000;
-/** Options of the user's that would fight with ours. */
-const OURS = new Set(["-S", "-s", "-gdb", "--gdb", "-daemonize"]);
+/** How long the output of a command that has ended is waited for. */
+const LAST_WORDS_MS = 300;
+/** Options of the user's that would fight with ours. QEMU takes each with two dashes as well. */
+const OURS = /^--?(S|s|gdb|daemonize)$/;
 
 /** Starts `command` (program and arguments) and waits until its stub listens. */
 export async function launchQemu(command: readonly string[], options: LaunchOptions = {}): Promise<Launched> {
   const [program, ...args] = command;
   if (program === undefined) throw new EbscopeError("usage", "Cannot launch: no command was given after --");
-  const clash = args.find((arg) => OURS.has(arg));
+  const clash = args.find((arg) => OURS.test(arg));
   if (clash !== undefined) {
     throw new EbscopeError("usage", `Cannot launch with ${clash}: ebscope starts QEMU paused with a stub of its own`, {
       next: `Leave ${clash} out; or start QEMU yourself and use --gdb ADDRESS.`,
@@ -45,21 +51,29 @@ export async function launchQemu(command: readonly string[], options: LaunchOpti
   }
   const folder = await mkdtemp(join(tmpdir(), "ebscope-"));
   const path = join(folder, "gdb.sock");
-  // In a process group of its own, so that Ctrl-C in the terminal reaches ebscope only.
-  const child = spawn(program, [...args, "-S", "-gdb", `unix:${path},server=on,wait=off`], {
-    stdio: ["ignore", "pipe", "pipe"],
-    detached: true,
-  });
+  let child: ReturnType<typeof start>;
+  try {
+    child = start(program, [...args, "-S", "-gdb", `unix:${path},server=on,wait=off`]);
+  } catch (cause) {
+    // An empty name, or more arguments than the system takes.
+    await rm(folder, { recursive: true, force: true });
+    throw new EbscopeError("launch-failed", `Cannot start ${printable(program)}: it is no command`, { cause });
+  }
   const qemu = new LaunchedQemu(child, folder, path);
   passLines(child.stdout, (line) => options.onLine?.("stdout", line));
   passLines(child.stderr, (line) => options.onLine?.("stderr", line));
   try {
-    await qemu.listening(program, options.signal);
+    await qemu.listening(program, options.startTimeoutMs ?? START_TIMEOUT_MS, options.signal);
   } catch (error) {
     await qemu.end();
     throw error;
   }
   return qemu;
+}
+
+/** In a process group of its own, so that Ctrl-C in the terminal reaches ebscope only. */
+function start(program: string, args: readonly string[]) {
+  return spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
 }
 
 class LaunchedQemu implements Launched {
@@ -70,7 +84,10 @@ class LaunchedQemu implements Launched {
   readonly #ended: Promise<string>;
   #running = true;
   /** If this program ends without the chance to tidy up, the machine must not stay behind. */
-  readonly #atExit = (): void => void this.#child.kill("SIGKILL");
+  readonly #atExit = (): void => {
+    this.#signal("SIGKILL");
+    rmSync(this.#folder, { recursive: true, force: true });
+  };
 
   constructor(child: ChildProcess, folder: string, path: string) {
     this.#child = child;
@@ -86,7 +103,13 @@ class LaunchedQemu implements Launched {
       child.once("error", (error: NodeJS.ErrnoException) =>
         ended(error.code === "ENOENT" ? "no such program" : (error.code ?? error.message)),
       );
-      child.once("exit", (code, signal) => ended(signal === null ? `it ended with status ${code}` : `ended by ${signal}`));
+      child.once("exit", (code, signal) => {
+        this.#running = false;
+        const how = signal === null ? `it ended with status ${code}` : `ended by ${signal}`;
+        // Its last words may still be in the pipes; somebody else may hold them open.
+        child.once("close", () => ended(how));
+        setTimeout(() => ended(how), LAST_WORDS_MS).unref();
+      });
     });
   }
 
@@ -94,19 +117,21 @@ class LaunchedQemu implements Launched {
     return this.#child.pid ?? -1;
   }
 
-  async listening(program: string, signal: AbortSignal | undefined): Promise<void> {
+  async listening(program: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const name = printable(program);
-    const giveUpAt = Date.now() + START_TIMEOUT_MS;
+    const giveUpAt = Date.now() + timeoutMs;
     for (;;) {
       if (signal?.aborted) throw abortError(signal);
       if (await exists(this.#path)) return;
       const how = await Promise.race([this.#ended, delay(20).then(() => undefined)]);
       if (how !== undefined) {
-        const next = how === "no such program" ? `Install it or give its path; \`ebscope doctor\` tells how.` : undefined;
+        const next =
+          how === "no such program" ? `Install it or give its path; \`ebscope doctor\` tells how.` : undefined;
         throw new EbscopeError("launch-failed", `Cannot start ${name}: ${how}`, next === undefined ? {} : { next });
       }
       if (Date.now() > giveUpAt) {
-        throw new EbscopeError("launch-failed", `Cannot start ${name}: its gdbstub did not listen within 10 s`);
+        const within = `within ${timeoutMs / 1000} s`;
+        throw new EbscopeError("launch-failed", `Cannot start ${name}: its gdbstub did not listen ${within}`);
       }
     }
   }
@@ -114,12 +139,23 @@ class LaunchedQemu implements Launched {
   async end(): Promise<void> {
     process.removeListener("exit", this.#atExit);
     if (this.#running) {
-      this.#child.kill("SIGTERM");
+      this.#signal("SIGTERM");
       const gone = await Promise.race([this.#ended.then(() => true), delay(2000).then(() => false)]);
-      if (!gone) this.#child.kill("SIGKILL");
+      if (!gone) this.#signal("SIGKILL");
       await this.#ended;
     }
     await rm(this.#folder, { recursive: true, force: true }).catch(() => undefined);
+  }
+
+  /** To the whole process group: the command may be a script around QEMU. */
+  #signal(name: "SIGTERM" | "SIGKILL"): void {
+    const { pid } = this.#child;
+    if (pid === undefined || !this.#running) return;
+    try {
+      process.kill(-pid, name);
+    } catch {
+      // It has gone already.
+    }
   }
 
   leave(): void {
@@ -141,13 +177,15 @@ const MAX_LINE = 400;
 
 /** Cuts a byte stream into printable lines; a line without an end is cut at MAX_LINE. */
 function passLines(stream: NodeJS.ReadableStream | null, onLine: (line: string) => void): void {
+  // A character may be cut by the end of a chunk.
+  const decoder = new StringDecoder("utf8");
   let rest = "";
   const tell = (raw: string): void => {
     const line = printable(stripEscapes(raw), MAX_LINE).trimEnd();
     if (line !== "") onLine(line);
   };
   stream?.on("data", (chunk: Buffer) => {
-    const lines = (rest + chunk.toString("utf8")).split(/\r\n|\n|\r/);
+    const lines = (rest + decoder.write(chunk)).split(/\r\n|\n|\r/);
     rest = lines.pop() ?? "";
     for (const line of lines) tell(line);
     if (rest.length > MAX_LINE) {

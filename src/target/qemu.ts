@@ -13,6 +13,8 @@
  * - Breakpoints match a virtual address on every vCPU at every exception level. Resuming on one hits it again at once.
  * - Closing the connection leaves the machine paused with the breakpoints in; `D` removes them and lets it run.
  */
+
+import { throwIfAborted } from "../base/abort.ts";
 import { PAGE_SIZE, phys, rangeContains, type VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
 import { bytesOfHex } from "../base/hex.ts";
@@ -28,7 +30,11 @@ import { readTargetDescription } from "./target-xml.ts";
 
 /** The packet size that every version takes (QEMU up to 10.0 says so itself). */
 const SMALL_PACKET = 0x1000;
+/** Above this a reply would pass what the framing accepts as one packet. */
+const LARGE_PACKET = 1 << 20;
 const MAX_ANNEX = 4 << 20;
+/** Pieces in which the whole description may come: QEMU needs some ten. */
+const MAX_PIECES = 8192;
 const MAX_THREADS = 512;
 const MAX_MONITOR_TEXT = 4 << 20;
 
@@ -49,17 +55,28 @@ export async function attachQemu(address: StubAddress, options: AttachOptions = 
 /** As `attachQemu`, over a connected transport. */
 export async function openQemu(transport: Transport, options: AttachOptions = {}): Promise<Target> {
   const connection = new Connection(transport, options);
-  const onAbort = (): void => void connection.close();
+  let leaving: Promise<void> | undefined;
+  const onAbort = (): void => {
+    leaving = letGo(connection, connection.unsolicited.length > 0);
+  };
   options.signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    return await negotiate(connection);
+    const target = await negotiate(connection);
+    throwIfAborted(options.signal);
+    return target;
   } catch (error) {
-    await connection.close();
+    await (leaving ?? connection.close());
     if (options.signal?.aborted) throw new EbscopeError("interrupted", "Stopped on request while attaching");
     throw error;
   } finally {
     options.signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** Closes the connection; a guest that is to run is let go first. Never throws. */
+async function letGo(connection: Connection, run: boolean): Promise<void> {
+  if (run) await connection.detach().catch(() => undefined);
+  await connection.close();
 }
 
 async function negotiate(connection: Connection): Promise<Target> {
@@ -71,7 +88,7 @@ async function negotiate(connection: Connection): Promise<Target> {
     return await describe(connection, features, wasRunning);
   } catch (error) {
     // The guest stands still only because we came; a stub we cannot use must not be left that way.
-    if (wasRunning && !connection.closed) await connection.requestText("D", { label: "D" }).catch(() => undefined);
+    if (wasRunning) await connection.detach().catch(() => undefined);
     throw error;
   }
 }
@@ -81,12 +98,17 @@ async function describe(
   features: ReadonlyMap<string, string>,
   wasRunning: boolean,
 ): Promise<Target> {
-  const packetSize = Math.max(SMALL_PACKET, Number.parseInt(features.get("PacketSize") ?? "", 16) || 0);
+  const told = Number.parseInt(features.get("PacketSize") ?? "", 16) || 0;
+  const packetSize = Math.min(Math.max(SMALL_PACKET, told), LARGE_PACKET);
   if (features.get("qXfer:features:read") !== "+") {
-    throw new EbscopeError("stub-unsupported", "Cannot use this stub: it does not describe its registers (qXfer:features)");
+    throw new EbscopeError(
+      "stub-unsupported",
+      "Cannot use this stub: it does not describe its registers (qXfer:features)",
+    );
   }
   const stop = parseStopReply(await connection.requestText("?", { label: "?", expectsStop: true }));
-  const description = await readTargetDescription((annex) => readAnnex(connection, annex, packetSize));
+  const budget = { pieces: MAX_PIECES };
+  const description = await readTargetDescription((annex) => readAnnex(connection, annex, packetSize, budget));
   if (description.architecture !== "aarch64") {
     const found = description.architecture === "" ? "another architecture" : printable(description.architecture, 40);
     throw new EbscopeError("not-aarch64", `Cannot use this guest: it is ${found}, not aarch64`);
@@ -96,7 +118,10 @@ async function describe(
   connection.deferAcks = version !== undefined;
   const foundPhysMode = await connection.requestText("qqemu.PhyMemMode", { label: "qqemu.PhyMemMode" });
   if (!/^[01]$/.test(foundPhysMode)) {
-    throw new EbscopeError("stub-unsupported", "Cannot use this stub: it has no physical memory mode (qqemu.PhyMemMode)");
+    throw new EbscopeError(
+      "stub-unsupported",
+      "Cannot use this stub: it has no physical memory mode (qqemu.PhyMemMode)",
+    );
   }
   const info: TargetInfo = {
     qemuVersion: version === undefined ? undefined : versionText(version),
@@ -111,11 +136,17 @@ async function describe(
   return target;
 }
 
-async function readAnnex(connection: Connection, annex: string, packetSize: number): Promise<string> {
-  const label = `reading ${printable(annex, 60)}`;
+async function readAnnex(
+  connection: Connection,
+  annex: string,
+  packetSize: number,
+  budget: { pieces: number },
+): Promise<string> {
   if (!/^[\w.+-]{1,100}$/.test(annex)) {
-    throw new EbscopeError("protocol-error", `Cannot use the stub's target description: it includes ${label}`);
+    const named = JSON.stringify(printable(annex, 60));
+    throw new EbscopeError("protocol-error", `Cannot use the stub's target description: it includes ${named}`);
   }
+  const label = `reading ${annex}`;
   const length = packetSize - 5;
   let text = "";
   for (;;) {
@@ -124,11 +155,14 @@ async function readAnnex(connection: Connection, annex: string, packetSize: numb
       { label },
     );
     if (reply[0] !== "m" && reply[0] !== "l") {
-      throw new EbscopeError("stub-refused", `Cannot read the target description ${annex}: the stub says ${quote(reply)}`);
+      throw new EbscopeError(
+        "stub-refused",
+        `Cannot read the target description ${annex}: the stub says ${quote(reply)}`,
+      );
     }
     text += reply.slice(1);
     if (reply[0] === "l") return text;
-    if (reply.length === 1 || text.length > MAX_ANNEX) {
+    if (reply.length === 1 || text.length > MAX_ANNEX || --budget.pieces <= 0) {
       throw new EbscopeError("protocol-error", `Cannot read the target description ${annex}: it does not end`);
     }
   }
@@ -139,7 +173,8 @@ async function readThreads(connection: Connection): Promise<Cpu[]> {
   let reply = await connection.requestText("qfThreadInfo", { label: "listing vCPUs" });
   while (reply[0] === "m") {
     threads.push(...reply.slice(1).split(","));
-    if (threads.length > MAX_THREADS) throw new EbscopeError("protocol-error", "Cannot list the vCPUs: the list does not end");
+    if (threads.length > MAX_THREADS)
+      throw new EbscopeError("protocol-error", "Cannot list the vCPUs: the list does not end");
     reply = await connection.requestText("qsThreadInfo", { label: "listing vCPUs" });
   }
   if (threads.length === 0 || threads.some((thread) => !/^[p0-9a-f.]{1,40}$/i.test(thread))) {
@@ -185,7 +220,7 @@ class QemuTarget implements Target {
   readonly #breakpoints = new Map<VirtAddr, Breakpoint>();
   #ranges: readonly MemoryRange[] = [];
   #stoppedCpu: Cpu;
-  #released = false;
+  #released: Promise<void> | undefined;
 
   constructor(connection: Connection, info: TargetInfo, stub: { packetSize: number; foundPhysMode: string }) {
     this.#connection = connection;
@@ -208,14 +243,15 @@ class QemuTarget implements Target {
 
   async memoryRanges(): Promise<readonly MemoryRange[]> {
     const text = await monitor(this.#connection, "info mtree -f");
-    this.#ranges = text === undefined ? [] : parseMemoryTree(text);
-    if (this.#ranges.length === 0) {
+    const ranges = text === undefined ? [] : parseMemoryTree(text);
+    if (ranges.length === 0) {
       throw new EbscopeError(
         "stub-unsupported",
         "Cannot tell which memory of the guest is RAM: the stub does not answer `info mtree -f`",
       );
     }
-    return this.#ranges;
+    this.#ranges = ranges;
+    return ranges;
   }
 
   async readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
@@ -258,14 +294,25 @@ class QemuTarget implements Target {
     const bytes = Buffer.allocUnsafeSlow(length);
     const parts: SpanPart[] = [];
     for (let at = 0; at < length; at += this.#maxRead) {
-      parts.push({ span, bytes, at, address: phys(address + BigInt(at)), length: Math.min(this.#maxRead, length - at) });
+      parts.push({
+        span,
+        bytes,
+        at,
+        address: phys(address + BigInt(at)),
+        length: Math.min(this.#maxRead, length - at),
+      });
     }
     return parts;
   }
 
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
+    // QEMU would hold it twice, and keep one when it is removed.
+    const held = this.#breakpoints.get(address);
+    if (held !== undefined) return held;
     const where = address.toString(16);
-    const reply = await this.#connection.requestText(`Z0,${where},4`, { label: `inserting a breakpoint at 0x${where}` });
+    const reply = await this.#connection.requestText(`Z0,${where},4`, {
+      label: `inserting a breakpoint at 0x${where}`,
+    });
     if (reply !== "OK") {
       throw new EbscopeError("stub-refused", `Cannot insert a breakpoint at 0x${where}: the stub says ${quote(reply)}`);
     }
@@ -281,11 +328,16 @@ class QemuTarget implements Target {
     if (!this.#breakpoints.has(address) || this.#connection.closed) return;
     await this.interrupt();
     const where = address.toString(16);
-    const reply = await this.#connection.requestText(`z0,${where},4`, { label: `removing the breakpoint at 0x${where}` });
+    const reply = await this.#connection.requestText(`z0,${where},4`, {
+      label: `removing the breakpoint at 0x${where}`,
+    });
     this.#breakpoints.delete(address);
     const refused = errorReply(reply);
     if (refused !== undefined) {
-      throw new EbscopeError("stub-refused", `Cannot remove the breakpoint at 0x${where}: the stub says ${quote(reply)}`);
+      throw new EbscopeError(
+        "stub-refused",
+        `Cannot remove the breakpoint at 0x${where}: the stub says ${quote(reply)}`,
+      );
     }
   }
 
@@ -295,7 +347,7 @@ class QemuTarget implements Target {
 
   async step(cpu: Cpu): Promise<void> {
     await this.#connection.resume(`vCont;s:${cpu.thread}`);
-    const stop = await this.waitForStop();
+    const stop = await this.#dueStop("Cannot step the guest: it did not stop");
     if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
   }
 
@@ -314,25 +366,36 @@ class QemuTarget implements Target {
 
   async interrupt(): Promise<Stop | undefined> {
     if (!this.#connection.running) return undefined;
-    const silent = new EbscopeError("stub-silent", "Cannot stop the guest: no answer to the interrupt within 5 s");
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(silent), 5000);
-    const stopped = this.waitForStop(controller.signal);
+    const stopped = this.#dueStop("Cannot stop the guest: no answer to the interrupt");
     this.#connection.interrupt();
-    return stopped.finally(() => clearTimeout(timer));
+    return stopped;
   }
 
-  async release(run: boolean): Promise<void> {
-    if (this.#released) return;
-    this.#released = true;
+  /** The next stop, when the guest owes it at once. */
+  #dueStop(failure: string): Promise<Stop> {
+    const { deadlineMs } = this.#connection;
+    const silent = new EbscopeError("stub-silent", `${failure} within ${deadlineMs / 1000} s`);
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(silent), deadlineMs);
+    return this.waitForStop(controller.signal).finally(() => clearTimeout(timer));
+  }
+
+  release(run: boolean): Promise<void> {
+    this.#released ??= this.#release(run);
+    return this.#released;
+  }
+
+  async #release(run: boolean): Promise<void> {
     try {
       await this.interrupt();
-      for (const address of [...this.#breakpoints.keys()]) await this.#removeBreakpoint(address);
-      if (run) await this.#connection.requestText("D", { label: "detaching" });
+      // One that the stub does not give back must not keep the others in the guest.
+      for (const address of this.#breakpoints.keys()) await this.#removeBreakpoint(address).catch(() => undefined);
+      // A batch in flight ends with the request that puts the memory mode back.
+      await this.#connection.drain();
     } catch {
       // The stub is gone or does not answer: there is nothing left to put back.
     }
-    await this.#connection.close();
+    await letGo(this.#connection, run);
   }
 }
 

@@ -1,10 +1,11 @@
 /** `ebscope capture` and `ebscope snapshot`: the verbs that touch a guest. */
-import type { CaptureEvent, CaptureOutcome } from "../../capture/exit-boot-services.ts";
-import { captureExitBootServices, captureNow } from "../../capture/exit-boot-services.ts";
-import { statusName } from "../../efi/structures.ts";
+
 import { EbscopeError } from "../../base/error.ts";
 import { hex } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
+import type { CaptureEvent, CaptureOutcome } from "../../capture/exit-boot-services.ts";
+import { captureExitBootServices, captureNow } from "../../capture/exit-boot-services.ts";
+import { statusName } from "../../efi/structures.ts";
 import { parseStubAddress, stubAddressText } from "../../rsp/transport.ts";
 import type { Capture } from "../../snapshot/model.ts";
 import { writeCapture } from "../../snapshot/store.ts";
@@ -63,7 +64,11 @@ async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promis
   return { outcome, kept: `the guest ${state}` };
 }
 
-async function captureLaunched(command: readonly string[], flags: CaptureFlags, signal: AbortSignal): Promise<Captured> {
+async function captureLaunched(
+  command: readonly string[],
+  flags: CaptureFlags,
+  signal: AbortSignal,
+): Promise<Captured> {
   const guest = await launchQemu(command, {
     signal,
     onLine: (source, line) => tell(flags, `${source === "stdout" ? "guest" : "qemu"}| ${line}`),

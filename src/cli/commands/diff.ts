@@ -1,6 +1,7 @@
 /** `ebscope diff FILE` */
-import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
+
 import { findingsOf } from "../../diagnose/findings.ts";
+import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
 import { encodeDiff } from "../../server/encode.ts";
 import type { Capture } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";

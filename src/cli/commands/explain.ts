@@ -4,8 +4,8 @@ import { hex16, parseInteger } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import { placeOf, walksOf } from "../../diagnose/fault.ts";
 import { placeText } from "../../diagnose/findings.ts";
-import { capturedImages, PointView } from "../../diff/point-view.ts";
 import { regimeNames } from "../../diff/diff.ts";
+import { capturedImages, PointView } from "../../diff/point-view.ts";
 import { encodeExplanation } from "../../server/encode.ts";
 import { readCapture } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
@@ -31,7 +31,10 @@ export async function explainCommand(file: string, text: string, flags: ExplainF
   const live = regimeNames(...capture.points.map((point) => new PointView(capture, point)));
   const regime = live.find((name) => name === flags.regime);
   if (flags.regime !== undefined && regime === undefined) {
-    throw new EbscopeError("usage", `Cannot explain in the regime ${JSON.stringify(flags.regime)}: live are ${live.join(", ")}`);
+    throw new EbscopeError(
+      "usage",
+      `Cannot explain in the regime ${JSON.stringify(flags.regime)}: live are ${live.join(", ")}`,
+    );
   }
   const [first] = capture.points;
   if (first !== undefined) viewOf(capture, first, flags.cpu);

@@ -16,7 +16,10 @@ export function pointAt(capture: Capture, id: string | undefined): Point {
 /** A point as one of its vCPUs sees it. */
 export function viewOf(capture: Capture, point: Point, cpu: number | undefined): PointView {
   if (cpu !== undefined && cpu >= capture.threads.length) {
-    throw new EbscopeError("usage", `Cannot show vCPU ${cpu}: the capture has ${capture.threads.length}, numbered from 0`);
+    throw new EbscopeError(
+      "usage",
+      `Cannot show vCPU ${cpu}: the capture has ${capture.threads.length}, numbered from 0`,
+    );
   }
   return new PointView(capture, point, cpu);
 }
@@ -27,7 +30,10 @@ export function regimesOf(view: PointView, wanted: string | undefined): readonly
   if (wanted === undefined) return live;
   const name = live.find((each) => each === wanted);
   if (name === undefined) {
-    throw new EbscopeError("usage", `Cannot show the regime ${JSON.stringify(wanted)}: live here are ${live.join(", ")}`);
+    throw new EbscopeError(
+      "usage",
+      `Cannot show the regime ${JSON.stringify(wanted)}: live here are ${live.join(", ")}`,
+    );
   }
   return [name];
 }

@@ -1,10 +1,11 @@
 /** The diff for people: the verdict first, then what changed, on one screen. */
-import { statusName } from "../../efi/structures.ts";
+
 import { hex, hex16 } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import { type Fault, type Place, readFault } from "../../diagnose/fault.ts";
 import type { Finding } from "../../diagnose/findings.ts";
 import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
+import { statusName } from "../../efi/structures.ts";
 import type { Capture } from "../../snapshot/model.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
 import { renderRegisterChanges } from "./registers.ts";
@@ -43,7 +44,9 @@ function renderHeader({ capture, before, after }: Difference, file: string): str
   const calls = capture.attempts.length;
   const status = capture.attempts.at(-1)?.status;
   const returned =
-    status === undefined ? "" : `ExitBootServices returned ${statusName(status) ?? hex(status)}${calls > 1 ? ` on call ${calls}` : ""}`;
+    status === undefined
+      ? ""
+      : `ExitBootServices returned ${statusName(status) ?? hex(status)}${calls > 1 ? ` on call ${calls}` : ""}`;
   const regimes = regimeNames(before, after).join(", ");
   const partial = capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message)}`)];
   return [
@@ -102,7 +105,10 @@ export function renderCoverage(coverage: readonly Coverage[], limit: number): st
     level === undefined ? "" : `L${level}`,
     why === undefined ? code : `${code}: ${why}`,
   ]);
-  return [style.warn(`Not known  ${plural(coverage.length, "part")} of the tables could not be read or decoded`), ...limited(rows, limit, "part")];
+  return [
+    style.warn(`Not known  ${plural(coverage.length, "part")} of the tables could not be read or decoded`),
+    ...limited(rows, limit, "part"),
+  ];
 }
 
 function renderEnding(capture: Capture, to: string): string[] {
@@ -125,7 +131,9 @@ export function renderFault(fault: Fault): string[] {
     ...table(rows),
     `${style.heading(`Walk of PC ${hex16(pc.address)}`)}`,
     ...renderWalks(fault.pcWalks),
-    ...(fault.farWalks.length === 0 ? [] : [style.heading(`Walk of FAR ${hex16(far ?? 0n)}`), ...renderWalks(fault.farWalks)]),
+    ...(fault.farWalks.length === 0
+      ? []
+      : [style.heading(`Walk of FAR ${hex16(far ?? 0n)}`), ...renderWalks(fault.farWalks)]),
   ];
 }
 

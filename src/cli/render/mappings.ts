@@ -1,9 +1,9 @@
 /** Mappings and their changes as text. */
 import type { Access, Attributes } from "../../aarch64/descriptor.ts";
+import type { RegimeName } from "../../aarch64/regime.ts";
 import { runMapping } from "../../aarch64/walk.ts";
 import { hex, hex16, roughSize, sizeText } from "../../base/hex.ts";
 import { plural } from "../../base/text.ts";
-import type { RegimeName } from "../../aarch64/regime.ts";
 import type { OwnedMappingChange } from "../../diff/diff.ts";
 import { imageLabel, ownership } from "../../diff/owners.ts";
 import type { PointView } from "../../diff/point-view.ts";
@@ -155,7 +155,9 @@ export function renderMappings(
         attributes.memory,
         attributes.shareability,
         attributes.level === null ? "MMU off" : `L${attributes.level}`,
-        [flagsText(attributes), imagesText(ownership(images, va, size).images)].filter((text) => text !== "").join("  "),
+        [flagsText(attributes), imagesText(ownership(images, va, size).images)]
+          .filter((text) => text !== "")
+          .join("  "),
       ];
     });
     return [style.heading(`${name}: ${plural(map.runs.length, "run")}`), ...table(rows)];
@@ -163,5 +165,7 @@ export function renderMappings(
 }
 
 function flagsText({ contiguous, accessFlag, global }: Attributes): string {
-  return [contiguous ? "contiguous" : "", accessFlag ? "" : "AF=0", global ? "" : "nG"].filter((flag) => flag !== "").join(" ");
+  return [contiguous ? "contiguous" : "", accessFlag ? "" : "AF=0", global ? "" : "nG"]
+    .filter((flag) => flag !== "")
+    .join(" ");
 }

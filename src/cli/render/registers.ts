@@ -32,7 +32,9 @@ export function renderRegisterChanges(
   return [
     `${style.heading("Registers")}  ${verdict}`,
     ...table(rows),
-    ...(rest > 0 ? [style.quiet(`  … ${countsText(changes.filter((change) => !listed.includes(change)))} more: --all`)] : []),
+    ...(rest > 0
+      ? [style.quiet(`  … ${countsText(changes.filter((change) => !listed.includes(change)))} more: --all`)]
+      : []),
   ];
 }
 
@@ -66,15 +68,18 @@ function fieldChangesText({ fields }: RegisterChange, all: boolean): string {
 }
 
 /** `show FILE registers` */
-export function renderRegisters(capture: Capture, point: Point, options: { readonly cpu: number | undefined }): string[] {
+export function renderRegisters(
+  capture: Capture,
+  point: Point,
+  options: { readonly cpu: number | undefined },
+): string[] {
   return point.registers.flatMap((row, cpu) => {
     if (options.cpu !== undefined && cpu !== options.cpu) return [];
     const e2h = hostExtensions(pointRegisters(capture, point, cpu));
     const rows = capture.registers.map(({ name, stubName }, i) => {
       const read = row[i];
       const shown = read?.state === "present" ? hex(littleEndianValue(read.bytes)) : (read?.state ?? "not captured");
-      const fields =
-        read?.state === "present" ? decodeFields(name, littleEndianValue(read.bytes), { e2h }) : [];
+      const fields = read?.state === "present" ? decodeFields(name, littleEndianValue(read.bytes), { e2h }) : [];
       return { kind: registerClass(name), cells: [name, shown, fieldsText(fields, name === stubName ? "" : stubName)] };
     });
     const ordered = [...rows].sort((a, b) => rank(a.kind) - rank(b.kind));

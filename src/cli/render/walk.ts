@@ -21,14 +21,23 @@ export function renderWalks(walks: readonly PointWalk[]): string[] {
 }
 
 function walkLines({ steps, result }: Walked): string[] {
-  const rows = steps.map((step) => [`L${step.level}`, `${hex(step.table)}[${step.index}]`, hex16(step.descriptor), kindText(step)]);
+  const rows = steps.map((step) => [
+    `L${step.level}`,
+    `${hex(step.table)}[${step.index}]`,
+    hex16(step.descriptor),
+    kindText(step),
+  ]);
   const lines = table(rows, "    ");
-  if (result.mapped === null) return [...lines, `    ${style.warn(`cannot tell: ${result.why}`)} (${ERROR_CODES[result.why]})`];
+  if (result.mapped === null)
+    return [...lines, `    ${style.warn(`cannot tell: ${result.why}`)} (${ERROR_CODES[result.why]})`];
   if (!result.mapped) return [...lines, `    ${style.bad(`not mapped: ${result.why}`)}`];
   const { attributes, pa } = result;
   const el0 = attributes.el0 === null ? "" : `, EL0 ${accessText(attributes.el0)}`;
   const af = attributes.accessFlag ? "" : ", access flag 0";
-  return [...lines, `    ${style.good(`→ ${hex(pa)} ${accessText(attributes)}${el0}`)}, ${attributes.memory}, ${attributes.shareability} shareable${af}`];
+  return [
+    ...lines,
+    `    ${style.good(`→ ${hex(pa)} ${accessText(attributes)}${el0}`)}, ${attributes.memory}, ${attributes.shareability} shareable${af}`,
+  ];
 }
 
 function kindText({ kind, descriptor }: WalkStep): string {

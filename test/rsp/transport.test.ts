@@ -1,0 +1,167 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { EbscopeError } from "../../src/base/error.ts";
+import { connectTransport, parseStubAddress, type StubAddress, stubAddressText } from "../../src/rsp/transport.ts";
+
+const cleanup: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const undo of cleanup.splice(0).reverse()) await undo();
+});
+
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), "transport-"));
+  cleanup.push(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+async function failure(promise: Promise<unknown>): Promise<EbscopeError> {
+  const error: unknown = await promise.then(
+    () => new Error("it succeeded"),
+    (reason: unknown) => reason,
+  );
+  if (error instanceof EbscopeError) return error;
+  throw error;
+}
+
+async function listen(onSocket: (socket: Socket) => void): Promise<{ server: Server; address: StubAddress }> {
+  const path = join(folder(), "s");
+  const server = createServer(onSocket);
+  await new Promise<void>((resolve) => server.listen(path, resolve));
+  cleanup.push(() => server.close());
+  return { server, address: { kind: "unix", path } };
+}
+
+describe("parseStubAddress", () => {
+  it.each([
+    ["localhost:1234", { kind: "tcp", host: "localhost", port: 1234 }, "localhost:1234"],
+    [":1234", { kind: "tcp", host: "localhost", port: 1234 }, "localhost:1234"],
+    ["tcp::1234", { kind: "tcp", host: "localhost", port: 1234 }, "localhost:1234"],
+    ["tcp:guest.example:65535", { kind: "tcp", host: "guest.example", port: 65535 }, "guest.example:65535"],
+    ["10.0.0.7:1", { kind: "tcp", host: "10.0.0.7", port: 1 }, "10.0.0.7:1"],
+    ["[::1]:1234", { kind: "tcp", host: "::1", port: 1234 }, "[::1]:1234"],
+    ["[fe80::1%eth0]:1234", { kind: "tcp", host: "fe80::1%eth0", port: 1234 }, "[fe80::1%eth0]:1234"],
+    ["unix:/tmp/gdb.sock", { kind: "unix", path: "/tmp/gdb.sock" }, "unix:/tmp/gdb.sock"],
+    ["unix:relative:1", { kind: "unix", path: "relative:1" }, "unix:relative:1"],
+  ] as const)("reads %s", (text, address, again) => {
+    expect(parseStubAddress(text)).toEqual(address);
+    expect(stubAddressText(address)).toBe(again);
+  });
+
+  it.each(["", "1234", "unix:", "localhost", "localhost:", "localhost:0", "localhost:65536", "::1:1234", "a b:1", "x:1\n"])(
+    "refuses %j",
+    (text) => {
+      expect(() => parseStubAddress(text)).toThrow(expect.objectContaining({ code: "usage" }));
+    },
+  );
+
+  it("shows no control characters of what it refuses", () => {
+    expect(() => parseStubAddress("\x1b[31m")).toThrow(/^Cannot read the stub address "\\\\x1b\[31m"$/);
+  });
+});
+
+describe("connectTransport", () => {
+  it("says that nothing listens at a tcp port", async () => {
+    const server = createServer();
+    const port = await new Promise<number>((resolve) =>
+      server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port)),
+    );
+    await new Promise((resolve) => server.close(resolve));
+    const error = await failure(connectTransport({ kind: "tcp", host: "localhost", port }));
+    expect(error).toMatchObject({
+      code: "connect-failed",
+      message: `Cannot connect to localhost:${port}: nothing listens there`,
+    });
+  });
+
+  it("says that there is no such socket", async () => {
+    const error = await failure(connectTransport({ kind: "unix", path: join(folder(), "none") }));
+    expect(error.code).toBe("connect-failed");
+    expect(error.message).toMatch(/no such socket$/);
+  });
+
+  it("says that a file is no listening socket", async () => {
+    const path = join(folder(), "file");
+    writeFileSync(path, "");
+    const error = await failure(connectTransport({ kind: "unix", path }));
+    expect(error.code).toBe("connect-failed");
+  });
+
+  it("refuses a path that no socket can have, as a typed error", async () => {
+    const error = await failure(connectTransport({ kind: "unix", path: `/tmp/${"long/".repeat(50)}s` }));
+    expect(error.code).toBe("connect-failed");
+  });
+
+  it("does not connect when it was aborted before", async () => {
+    let arrived = 0;
+    const { address } = await listen(() => arrived++);
+    const error = await failure(connectTransport(address, { signal: AbortSignal.abort() }));
+    expect(error.code).toBe("interrupted");
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(arrived).toBe(0);
+  });
+});
+
+describe("a transport", () => {
+  it("closes, and what was written before arrives", async () => {
+    let received = "";
+    const { address } = await listen((socket) => socket.on("data", (chunk) => (received += chunk.toString("latin1"))));
+    const transport = await connectTransport(address);
+    transport.start({ data: () => undefined, closed: () => undefined });
+    const bytes = Buffer.alloc(100_000, "x");
+    transport.write(bytes);
+    await transport.close();
+    await vi.waitFor(() => expect(received.length).toBe(bytes.length));
+    transport.write(bytes);
+    await transport.close();
+    expect(received.length).toBe(bytes.length);
+  });
+
+  it("closes although the other side reads nothing", async () => {
+    const { address } = await listen((socket) => {
+      socket.pause();
+      cleanup.push(() => socket.destroy());
+    });
+    const transport = await connectTransport(address);
+    transport.start({ data: () => undefined, closed: () => undefined });
+    transport.write(Buffer.alloc(16 << 20));
+    const started = performance.now();
+    await transport.close();
+    expect(performance.now() - started).toBeLessThan(3000);
+  });
+
+  it("tells once that the other side has gone", async () => {
+    const { address } = await listen((socket) => socket.destroy());
+    const transport = await connectTransport(address);
+    let told = 0;
+    transport.start({ data: () => undefined, closed: () => told++ });
+    await vi.waitFor(() => expect(told).toBe(1));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(told).toBe(1);
+  });
+
+  it("tells that the other side went before it was started", async () => {
+    const server = createServer((socket) => setTimeout(() => socket.resetAndDestroy(), 20));
+    cleanup.push(() => server.close());
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as { port: number };
+    const transport = await connectTransport({ kind: "tcp", host: "127.0.0.1", port });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    let told = 0;
+    transport.start({ data: () => undefined, closed: () => told++ });
+    await vi.waitFor(() => expect(told).toBe(1));
+    await transport.close();
+  });
+
+  it("keeps what arrived before it was started", async () => {
+    const { address } = await listen((socket) => socket.write("early"));
+    const transport = await connectTransport(address);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    let received = "";
+    transport.start({ data: (chunk) => (received += Buffer.from(chunk).toString()), closed: () => undefined });
+    await vi.waitFor(() => expect(received).toBe("early"));
+    await transport.close();
+  });
+});
