@@ -8,12 +8,12 @@ export {
   captureNow,
 } from "./capture/exit-boot-services.ts";
 export { type Finding, findingsOf } from "./diagnose/findings.ts";
-export { defaultPoints, type Difference, diffPoints, findPoint } from "./diff/diff.ts";
+export { type Difference, defaultPoints, diffPoints, findPoint } from "./diff/diff.ts";
 export { PointView } from "./diff/point-view.ts";
+export { parseStubAddress } from "./rsp/transport.ts";
 export { encodeDiff, encodeMappings, encodePoint, encodeRegisters } from "./server/encode.ts";
 export type { Capture, Point, PointKind } from "./snapshot/model.ts";
 export { readCapture, writeCapture } from "./snapshot/store.ts";
 export { launchQemu } from "./target/launch.ts";
 export { attachQemu } from "./target/qemu.ts";
 export type { Target } from "./target/target.ts";
-export { parseStubAddress } from "./rsp/transport.ts";

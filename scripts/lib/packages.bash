@@ -11,6 +11,7 @@ demo /usr/*/ipxe/qemu/efi-virtio.rom:/usr/share/qemu/efi-virtio.rom \
 test clang                                    clang            clang               clang               llvm
 test lld-link                                 lld              lld                 lld                 lld
 live gdb-multiarch                            gdb-multiarch    gdb                 gdb                 gdb
+live qemu-system-x86_64                       qemu-system-x86  qemu-system-x86     qemu-system-x86     qemu
 '
 
 # install_packages LEVELS

@@ -29,7 +29,11 @@ export interface CollectOptions {
 export const DEFAULT_MAX_TABLES = 16_384;
 
 /** Entries of a root table: a root may be shorter than a page and start inside one. */
-export function rootWindow(root: TableRoot): { readonly pageNumber: number; readonly first: number; readonly count: number } {
+export function rootWindow(root: TableRoot): {
+  readonly pageNumber: number;
+  readonly first: number;
+  readonly count: number;
+} {
   return {
     pageNumber: pageNumberOf(root.table),
     first: Number(root.table & 0xfffn) / 8,
@@ -59,7 +63,10 @@ export async function collectTables(
     code,
     why,
   }));
-  await readPages(memory, regime.undecoded.flatMap(({ root }) => (root === undefined ? [] : [pageNumberOf(root)])));
+  await readPages(
+    memory,
+    regime.undecoded.flatMap(({ root }) => (root === undefined ? [] : [pageNumberOf(root)])),
+  );
   const budget = { left: options.maxTables ?? DEFAULT_MAX_TABLES };
   for (const root of regime.roots) gaps.push(...(await collectRoot(memory, regime, root, budget)));
   return gaps;
@@ -81,7 +88,10 @@ async function collectRoot(
     };
     for (const { pageNumber } of wanted.splice(Math.max(budget.left, 0))) gap(pageNumber, "too-many-tables");
     budget.left -= wanted.length;
-    const pages = await readPages(memory, wanted.map(({ pageNumber }) => pageNumber));
+    const pages = await readPages(
+      memory,
+      wanted.map(({ pageNumber }) => pageNumber),
+    );
     const next = new Set<number>();
     pages.forEach((page, i) => {
       const table = wanted[i] as Wanted;

@@ -7,8 +7,9 @@
  *
  * Descriptors are handled as two 32-bit halves: a table page holds 512 of them, and a bigint each is the slow way.
  */
-import { memoryType } from "./registers/mair.ts";
+
 import type { Regime } from "./regime.ts";
+import { memoryType } from "./registers/mair.ts";
 
 export const INVALID = 0;
 export const TABLE = 1;

@@ -126,7 +126,12 @@ export function readRegime(name: RegimeName, registers: Registers): Regime {
     const missing = [sctlr ?? `SCTLR_EL${el}`, tcr ?? `TCR_EL${el}`, mair ?? `MAIR_EL${el}`]
       .filter((each) => typeof each === "string")
       .join(", ");
-    undecoded.push({ code: "register-missing", why: `the stub does not offer ${missing}`, root: undefined, halves: BOTH_HALVES });
+    undecoded.push({
+      code: "register-missing",
+      why: `the stub does not offer ${missing}`,
+      root: undefined,
+      halves: BOTH_HALVES,
+    });
     return { ...base, enabled: true, roots: [], wxn: false, dirtyState: false, outputBits: 48, undecoded };
   }
   const enabled = bit(sctlr, 0);
@@ -256,7 +261,8 @@ function undecodedExtensions(name: RegimeName, el: number, sctlr: bigint, regist
   if (bit(sctlr, 25)) refuse(`SCTLR_EL${el}.EE = 1: the tables are big-endian`);
   if (bit(tcr2, 0)) refuse(`TCR2_EL${el}.PnCH = 1: bit 52 of descriptors is Protected, not Contiguous (FEAT_THE)`);
   if (bit(tcr2, 1)) refuse(`TCR2_EL${el}.PIE = 1: permissions are indirect (FEAT_S1PIE)`);
-  if (bit(tcr2, 2) || bit(tcr2, 3)) refuse(`TCR2_EL${el}.{E0POE, POE} is not 0: permissions have overlays (FEAT_S1POE)`);
+  if (bit(tcr2, 2) || bit(tcr2, 3))
+    refuse(`TCR2_EL${el}.{E0POE, POE} is not 0: permissions have overlays (FEAT_S1POE)`);
   if (bit(tcr2, 4)) refuse(`TCR2_EL${el}.AIE = 1: the memory attribute index has 4 bits (FEAT_AIE)`);
   if (bit(tcr2, 5)) refuse(`TCR2_EL${el}.D128 = 1: descriptors are 128 bits wide (FEAT_D128)`);
   if (name === "EL1&0" && stage2Enabled(registers)) {

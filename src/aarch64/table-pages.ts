@@ -1,5 +1,5 @@
 /** Table pages as words, read once each from whatever holds the pages. */
-import { phys, type PhysAddr } from "../base/address.ts";
+import { type PhysAddr, phys } from "../base/address.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRead, PageSource } from "../base/memory.ts";
 

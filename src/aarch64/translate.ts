@@ -98,7 +98,8 @@ export class Translator {
         descriptor: (BigInt(high) << 32n) | BigInt(low),
         kind: KIND_NAMES[kind],
       });
-      if (kind === INVALID) return { steps, result: { mapped: false, why: `translation fault, level ${level}`, level } };
+      if (kind === INVALID)
+        return { steps, result: { mapped: false, why: `translation fault, level ${level}`, level } };
       if (outputPage(low, high) >= end) return { steps, result: addressSizeFault(level) };
       if (kind !== TABLE) return { steps, result: this.#leaf(va, low, high, inherited, level) };
       if (root.hierarchical) inherited = inherit(inherited, high);
@@ -130,10 +131,14 @@ function inRange(root: TableRoot, va: VirtAddr): boolean {
 export function translatedMemory(translator: Translator, memory: PhysMemory): VirtMemory {
   return {
     async read(spans) {
-      const pieces = spans.map((span) => splitByPage(span).map((piece) => ({ ...piece, ...locate(translator, piece) })));
+      const pieces = spans.map((span) =>
+        splitByPage(span).map((piece) => ({ ...piece, ...locate(translator, piece) })),
+      );
       const wanted = pieces.flat().flatMap(({ pa, length }) => (pa === undefined ? [] : [{ address: pa, length }]));
       const reads = (await memory.read(wanted)).values();
-      return pieces.map((parts) => joinReads(parts.map(({ missing }) => missing ?? (reads.next().value as MemoryRead))));
+      return pieces.map((parts) =>
+        joinReads(parts.map(({ missing }) => missing ?? (reads.next().value as MemoryRead))),
+      );
     },
   };
 }

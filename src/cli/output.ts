@@ -6,8 +6,8 @@ export function printData(text: string): void {
   process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
 }
 
-export function printJson(value: unknown): void {
-  printData(JSON.stringify(value, null, 2));
+export function jsonText(value: unknown): string {
+  return JSON.stringify(value, null, 2);
 }
 
 /** A line of progress. */

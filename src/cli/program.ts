@@ -1,10 +1,7 @@
-/** The command line: verbs, options and their help. */
+/** The command line: verbs, options and their help. A verb's code is loaded when it runs. */
 import { Command, InvalidArgumentError, Option } from "commander";
-import { captureCommand, DEFAULT_OUT, type SnapshotFlags, snapshotCommand } from "./commands/capture.ts";
-import { diffCommand } from "./commands/diff.ts";
-import { doctorCommand } from "./commands/doctor.ts";
-import { explainCommand } from "./commands/explain.ts";
-import { SHOWN, showCommand } from "./commands/show.ts";
+import type { SnapshotFlags } from "./commands/capture.ts";
+import { DEFAULT_OUT, SHOWN } from "./defaults.ts";
 import { VERSION } from "./version.ts";
 
 const EXIT_HELP = `
@@ -39,14 +36,20 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--keep", "leave a launched guest running at the end")
     .option("-q, --quiet", "no progress on stderr")
     .option("--json", "print the diff as JSON")
-    .action(async (command: string[], flags) => done(await captureCommand(command, flags)));
+    .action(async (command: string[], flags) => {
+      const { captureCommand } = await import("./commands/capture.ts");
+      done(await captureCommand(command, flags));
+    });
 
   verb(program, "snapshot")
     .summary("record a guest of any kind as it stands now, and let it go on")
     .requiredOption("--gdb <address>", "the stub to attach to: host:port or unix:/path")
     .requiredOption("-o, --out <file>", "the capture to write")
     .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
-    .action(async (flags: SnapshotFlags) => done(await snapshotCommand(flags)));
+    .action(async (flags: SnapshotFlags) => {
+      const { snapshotCommand } = await import("./commands/capture.ts");
+      done(await snapshotCommand(flags));
+    });
 
   verb(program, "diff")
     .summary("show what changed between two points of a capture")
@@ -55,7 +58,10 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--to <point>", "the second point (default: after)")
     .option("--all", "list everything, not one screen")
     .option("--json", "print JSON")
-    .action(async (file: string, flags) => done(await diffCommand(file, flags)));
+    .action(async (file: string, flags) => {
+      const { diffCommand } = await import("./commands/diff.ts");
+      done(await diffCommand(file, flags));
+    });
 
   verb(program, "show")
     .summary("show what a capture holds at a point")
@@ -65,7 +71,10 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--regime <name>", "only this translation regime: EL1&0, EL2, EL2&0, EL3")
     .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)"))
     .option("--json", "print JSON")
-    .action(async (file: string, what: string, flags) => done(await showCommand(file, what, flags)));
+    .action(async (file: string, what: string, flags) => {
+      const { showCommand } = await import("./commands/show.ts");
+      done(await showCommand(file, what, flags));
+    });
 
   verb(program, "explain")
     .summary("walk the tables for an address, level by level, at each point of a capture")
@@ -74,12 +83,18 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--regime <name>", "the translation regime (default: the one that executes)")
     .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)"))
     .option("--json", "print JSON")
-    .action(async (file: string, va: string, flags) => done(await explainCommand(file, va, flags)));
+    .action(async (file: string, va: string, flags) => {
+      const { explainCommand } = await import("./commands/explain.ts");
+      done(await explainCommand(file, va, flags));
+    });
 
   verb(program, "doctor")
     .summary("say what is missing on this machine and how to get it")
     .option("--json", "print JSON")
-    .action(async (flags) => done(await doctorCommand(flags)));
+    .action(async (flags) => {
+      const { doctorCommand } = await import("./commands/doctor.ts");
+      done(await doctorCommand(flags));
+    });
 
   return program;
 }

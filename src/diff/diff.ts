@@ -1,8 +1,9 @@
 /** The difference between two points of a capture: registers, mappings, tables, UEFI's tables, and what is not known. */
-import { EbscopeError, type ErrorCode } from "../base/error.ts";
-import { printable } from "../base/text.ts";
+
 import type { RegimeName } from "../aarch64/regime.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
+import { EbscopeError, type ErrorCode } from "../base/error.ts";
+import { printable } from "../base/text.ts";
 import type { LoadedImage } from "../efi/images.ts";
 import { readTableFields } from "../efi/system-table.ts";
 import type { Capture, Point } from "../snapshot/model.ts";
@@ -57,7 +58,10 @@ export function findPoint(capture: Capture, id: string): Point {
   const point = capture.points.find((each) => each.id === id);
   if (point !== undefined) return point;
   const there = capture.points.map((each) => each.id).join(", ") || "none";
-  throw new EbscopeError("no-such-point", `Cannot find the point ${JSON.stringify(printable(id, 40))}: the capture has ${there}`);
+  throw new EbscopeError(
+    "no-such-point",
+    `Cannot find the point ${JSON.stringify(printable(id, 40))}: the capture has ${there}`,
+  );
 }
 
 /** What `diff` compares when it is not told: the call of ExitBootServices; in a partial capture, its first and last point. */

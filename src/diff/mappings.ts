@@ -4,10 +4,11 @@
  * Addresses of which nothing is known on either side (a table could not be read or decoded) are in no run: not "removed", not
  * "unchanged". They are in the coverage.
  */
-import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
+
 import type { Attributes } from "../aarch64/descriptor.ts";
 import type { RegimeName } from "../aarch64/regime.ts";
 import type { RegimeMap, Run } from "../aarch64/walk.ts";
+import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
 
 export interface MappingSide {
   readonly pa: PhysAddr;

@@ -1,10 +1,11 @@
 /** One point of a capture, decoded on demand and at most once. */
-import { phys, physPage } from "../base/address.ts";
-import type { MemoryRead, PhysMemory } from "../base/memory.ts";
-import type { Registers } from "../base/registers.ts";
+
 import { currentRegimeName, liveRegimes, type Regime, type RegimeName } from "../aarch64/regime.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { mapRegime, type RegimeMap } from "../aarch64/walk.ts";
+import { phys, physPage } from "../base/address.ts";
+import type { MemoryRead, PhysMemory } from "../base/memory.ts";
+import type { Registers } from "../base/registers.ts";
 import { type LoadedImage, readLoadedImages } from "../efi/images.ts";
 import { readSystemTable } from "../efi/system-table.ts";
 import { type Capture, type Point, pointPages, pointRegisters } from "../snapshot/model.ts";

@@ -1,7 +1,8 @@
 /** What changed in the registers, by field. */
-import { littleEndianValue, type RegisterRead } from "../base/registers.ts";
+
 import { hostExtensions } from "../aarch64/regime.ts";
 import { type DecodedField, decodeFields, type RegisterClass, registerClass } from "../aarch64/registers/index.ts";
+import { littleEndianValue, type RegisterRead } from "../base/registers.ts";
 import { type Capture, type Point, pointRegisters } from "../snapshot/model.ts";
 
 export interface FieldChange {
@@ -27,8 +28,8 @@ export function diffRegisters(capture: Capture, before: Point, after: Point): re
   return capture.threads.flatMap((_, cpu) => {
     const e2h = hostExtensions(pointRegisters(capture, after, cpu));
     return capture.registers.flatMap(({ name }, i): RegisterChange[] => {
-      const old = valueOf(before.registers[cpu]?.[i]);
-      const now = valueOf(after.registers[cpu]?.[i]);
+      const old = readValue(before.registers[cpu]?.[i]);
+      const now = readValue(after.registers[cpu]?.[i]);
       if (old === now) return [];
       const fields = old === undefined || now === undefined ? [] : changedFields(name, old, now, e2h);
       return [{ cpu, name, class: registerClass(name), before: old, after: now, fields }];
@@ -36,7 +37,7 @@ export function diffRegisters(capture: Capture, before: Point, after: Point): re
   });
 }
 
-function valueOf(read: RegisterRead | undefined): bigint | undefined {
+function readValue(read: RegisterRead | undefined): bigint | undefined {
   return read?.state === "present" ? littleEndianValue(read.bytes) : undefined;
 }
 

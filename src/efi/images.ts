@@ -9,8 +9,8 @@ import { GUIDS } from "../../symbols/guids.ts";
 import type { PhysMemory } from "../base/memory.ts";
 import { printable } from "../base/text.ts";
 import type { Structure } from "./bytes.ts";
-import { readStructure, readStructures } from "./memory.ts";
 import { devicePathFile } from "./device-path.ts";
+import { readStructure, readStructures } from "./memory.ts";
 import {
   codeViewOffset,
   codeViewPath,
@@ -56,9 +56,15 @@ export async function readLoadedImages(memory: PhysMemory, table: SystemTable): 
   const listAddress = await findDebugImageTable(memory, table);
   if (listAddress === undefined) return [];
   const pointers = await readPointers(memory, listAddress);
-  const infos = await readStructures(memory, pointers.map((address) => ({ address, length: 24 })));
+  const infos = await readStructures(
+    memory,
+    pointers.map((address) => ({ address, length: 24 })),
+  );
   const protocols = infos.flatMap((info) => (info?.u32(0) === NORMAL_IMAGE && info.u64(8) !== 0n ? [info.u64(8)] : []));
-  const loaded = await readStructures(memory, protocols.map((address) => ({ address, length: 0x60 })));
+  const loaded = await readStructures(
+    memory,
+    protocols.map((address) => ({ address, length: 0x60 })),
+  );
   const extents = loaded.flatMap((image) => (image === undefined ? [] : extentOf(image)));
   const images = await readImages(memory, extents);
   return images.sort((a, b) => (a.base < b.base ? -1 : 1));
@@ -133,13 +139,20 @@ async function readParts(
     const length = part === undefined ? 0 : Math.min(part.length, Number(size) - part.offset);
     return length > 0 && part !== undefined ? { address: base + BigInt(part.offset), length } : undefined;
   });
-  const reads = await readStructures(memory, spans.filter((span) => span !== undefined));
+  const reads = await readStructures(
+    memory,
+    spans.filter((span) => span !== undefined),
+  );
   const inOrder = reads.values();
   return spans.map((span) => (span === undefined ? undefined : inOrder.next().value));
 }
 
 async function readPeHeaders(memory: PhysMemory, extents: readonly Extent[]): Promise<(PeHeader | undefined)[]> {
-  const dos = await readParts(memory, extents, extents.map(() => ({ offset: 0, length: DOS_HEADER_SIZE })));
+  const dos = await readParts(
+    memory,
+    extents,
+    extents.map(() => ({ offset: 0, length: DOS_HEADER_SIZE })),
+  );
   const offsets = dos.map((header) => (header === undefined ? undefined : peHeaderOffset(header)));
   const headers = await readParts(
     memory,
@@ -173,7 +186,12 @@ async function readBuildPaths(
 
 async function readFileNames(memory: PhysMemory, extents: readonly Extent[]): Promise<(string | undefined)[]> {
   const addresses = extents.map(({ filePath }) => filePath).filter((address) => address !== 0n);
-  const paths = (await readStructures(memory, addresses.map((address) => ({ address, length: DEVICE_PATH_SIZE })))).values();
+  const paths = (
+    await readStructures(
+      memory,
+      addresses.map((address) => ({ address, length: DEVICE_PATH_SIZE })),
+    )
+  ).values();
   return extents.map(({ filePath }) => {
     const path = filePath === 0n ? undefined : paths.next().value;
     const file = path === undefined ? undefined : devicePathFile(path);

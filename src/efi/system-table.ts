@@ -44,12 +44,12 @@ export type SystemTableSearch =
   | { readonly state: "invalid"; readonly why: string };
 
 /** Looks at every 4 MiB boundary of RAM for an EFI_SYSTEM_TABLE_POINTER and follows it. One batch of small reads. */
-export async function findSystemTable(
-  memory: PhysMemory,
-  ranges: readonly MemoryRange[],
-): Promise<SystemTableSearch> {
+export async function findSystemTable(memory: PhysMemory, ranges: readonly MemoryRange[]): Promise<SystemTableSearch> {
   const candidates = ranges.filter(({ kind }) => kind === "ram").flatMap(boundaries);
-  const probes = await readStructures(memory, candidates.map((address) => ({ address, length: POINTER_SIZE })));
+  const probes = await readStructures(
+    memory,
+    candidates.map((address) => ({ address, length: POINTER_SIZE })),
+  );
   let search: SystemTableSearch = { state: "none" };
   for (const [i, probe] of probes.entries()) {
     if (probe?.u64(0) !== SYSTEM_TABLE_SIGNATURE) continue;

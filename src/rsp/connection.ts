@@ -17,7 +17,7 @@ import { abortError } from "../base/abort.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import { latin1, printable } from "../base/text.ts";
 import { encodePacket, type Frame, PacketDecoder } from "./packet.ts";
-import { parseStopReply, type StopReply } from "./reply.ts";
+import { errorReply, parseStopReply, type StopReply } from "./reply.ts";
 import type { Transport } from "./transport.ts";
 
 export interface ConnectionOptions {
@@ -173,23 +173,29 @@ export class Connection {
 
   /** Resolves when nothing is in flight: every reply has come and been acknowledged, or the connection is closed. */
   async drain(): Promise<void> {
-    // A reply may give rise to the next request before this goes on: look again.
-    while (this.#inFlight.length > 0 || this.#queued.length > 0) {
-      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
-    }
+    while (this.#busy) await this.#nextIdle();
   }
 
   /** Lets the guest go for good (`D`): the same fence, and whatever is asked afterwards is refused. */
   async detach(): Promise<void> {
-    await this.drain();
-    const answered = this.request("D", { label: "detaching" });
+    const refused = errorReply(await this.#detach("D")) !== undefined;
+    // QEMU keeps the multiprocess extension that a gdb before us asked for, and wants to be told which process: it has one.
+    if (refused && this.#state.kind === "running") {
+      this.#state = { kind: "halted" };
+      await this.#detach("D;1");
+    }
+  }
+
+  async #detach(payload: string): Promise<string> {
+    while (this.#busy) await this.#nextIdle();
+    const answered = this.requestText(payload, { label: "detaching" });
     if (this.#state.kind === "halted") this.#state = { kind: "running" };
-    await answered;
+    return answered;
   }
 
   /** Sends a packet that lets the guest run (`c`, `vCont;c`). Waits for all replies first; see the fence above. */
   async resume(payload: string): Promise<void> {
-    await this.drain();
+    while (this.#busy) await this.#nextIdle();
     if (this.#state.kind === "closed") throw this.#state.error;
     if (this.#state.kind === "running") throw new EbscopeError("internal", "Cannot resume the guest: it runs already");
     this.#stops = [];
@@ -244,6 +250,18 @@ export class Connection {
     await this.#transport.close();
   }
 
+  get #busy(): boolean {
+    return this.#inFlight.length > 0 || this.#queued.length > 0;
+  }
+
+  /**
+   * To be awaited in a loop that looks again, with nothing else awaited before the resume that it fences: a reply may give rise to
+   * the next request before the one who waits goes on.
+   */
+  #nextIdle(): Promise<void> {
+    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+  }
+
   #pump(): void {
     // Topped up in large pieces: a write for each reply that comes costs more than the replies.
     if (this.#queued.length > 0 && this.#inFlight.length <= this.#maxInFlight / 2) {
@@ -290,7 +308,7 @@ export class Connection {
       this.#frame(frame);
       if (this.closed) return;
     }
-    const drained = this.#inFlight.length === 0 && this.#queued.length === 0;
+    const drained = !this.#busy;
     if (drained || !this.deferAcks) this.#acknowledge();
     this.#pump();
     this.#flush();

@@ -11,11 +11,11 @@ export type StopReply =
   | { readonly kind: "exited"; readonly status: number }
   | { readonly kind: "terminated"; readonly signal: number };
 
-const WATCH_KINDS: Readonly<Record<string, "write" | "read" | "access">> = {
-  watch: "write",
-  rwatch: "read",
-  awatch: "access",
-};
+const WATCH_KINDS: ReadonlyMap<string, "write" | "read" | "access"> = new Map([
+  ["watch", "write"],
+  ["rwatch", "read"],
+  ["awatch", "access"],
+]);
 
 /** Parses `S`, `T`, `W` and `X` replies; undefined for anything else. */
 export function parseStopReply(text: string): StopReply | undefined {
@@ -42,7 +42,7 @@ function stopDetails(text: string): Pick<StopReply & { kind: "signal" }, "thread
     const key = pair.slice(0, colon);
     const value = pair.slice(colon + 1);
     if (key === "thread" && /^[p0-9a-f.]{1,40}$/i.test(value)) thread = value;
-    const kind = WATCH_KINDS[key];
+    const kind = WATCH_KINDS.get(key);
     if (kind !== undefined && /^[0-9a-f]{1,16}$/i.test(value)) watch = { kind, address: BigInt(`0x${value}`) };
   }
   return { thread, watch };

@@ -9,15 +9,15 @@
  */
 import { createHash } from "node:crypto";
 import { crc32, deflateSync, inflateSync } from "node:zlib";
-import { type Static, Type } from "typebox";
-import { Value } from "typebox/value";
+import { Check, Errors } from "typebox/schema";
 import { PAGE_SIZE, type PhysAddr, phys } from "../base/address.ts";
 import { EbscopeError, type ErrorCode, isErrorCode } from "../base/error.ts";
 import { bytesOfHex, hex, hexOfBytes } from "../base/hex.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import type { RegisterRead } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
-import { type Capture, POINT_KINDS, type Point } from "./model.ts";
+import { META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
+import type { Capture, Point } from "./model.ts";
 
 /** Like PNG's: a byte with the high bit, CR LF and Ctrl-Z show a copy mangled as text. */
 const MAGIC = Buffer.from("\x89EBS\r\n\x1a\n", "latin1");
@@ -27,60 +27,6 @@ const CHUNK_HEADER_SIZE = 12;
 const MAX_META = 256 << 20;
 const MAX_PAGES = 1 << 18;
 const MAX_TEXT = 4096;
-
-const HexText = Type.String({ pattern: "^0x[0-9a-f]{1,16}$" });
-const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
-const Text = Type.String({ maxLength: MAX_TEXT });
-
-const PointSchema = Type.Object({
-  id: Type.String({ pattern: "^[a-z0-9-]{1,40}$" }),
-  kind: Type.Enum(POINT_KINDS),
-  time: Text,
-  cpu: Count,
-  /** Hex digits of the bytes in the stub's order; "-" unavailable, "?" unreadable. */
-  registers: Type.Array(Type.Array(Type.String({ pattern: "^([0-9a-f]*|-|\\?)$" }))),
-  memoryRanges: Type.Array(
-    Type.Object({ start: HexText, size: HexText, kind: Type.Union([Type.Literal("ram"), Type.Literal("rom")]), name: Text }),
-  ),
-  /** Pairs: page number, index into the pages of the file. */
-  present: Type.Array(Count),
-  /** Pairs: page number, index into `codes`. */
-  absent: Type.Array(Count),
-  unreadable: Type.Array(Count),
-  codes: Type.Array(Text),
-  complete: Type.Boolean(),
-});
-
-const MetaSchema = Type.Object({
-  format: Type.Literal("ebscope capture"),
-  createdAt: Text,
-  createdBy: Text,
-  qemuVersion: Type.Union([Text, Type.Null()]),
-  architecture: Text,
-  threads: Type.Array(Text, { minItems: 1, maxItems: 4096 }),
-  registers: Type.Array(
-    Type.Object({ name: Text, stubName: Text, number: Count, bits: Count, feature: Text }),
-    { maxItems: 65536 },
-  ),
-  efi: Type.Union([
-    Type.Object({ systemTable: HexText, bootServices: HexText, exitBootServices: HexText }),
-    Type.Null(),
-  ]),
-  attempts: Type.Array(
-    Type.Object({
-      imageHandle: HexText,
-      mapKey: HexText,
-      returnAddress: HexText,
-      status: Type.Union([HexText, Type.Null()]),
-    }),
-  ),
-  points: Type.Array(PointSchema),
-  notes: Type.Array(Text),
-  partial: Type.Union([Type.Object({ code: Text, message: Text }), Type.Null()]),
-});
-
-type Meta = Static<typeof MetaSchema>;
-type MetaPoint = Static<typeof PointSchema>;
 
 /** A capture as the bytes of an `.ebs` file. */
 export function encodeCapture(capture: Capture): Uint8Array {
@@ -222,7 +168,10 @@ function readChunks(file: Buffer, name: string): ReadonlyMap<string, Buffer> {
   if (file.length < HEADER_SIZE) throw truncated(name);
   const version = file.readUInt32LE(8);
   if (version > VERSION) {
-    throw new EbscopeError("capture-newer", `Cannot read ${name}: its format is version ${version}, this ebscope reads ${VERSION}`);
+    throw new EbscopeError(
+      "capture-newer",
+      `Cannot read ${name}: its format is version ${version}, this ebscope reads ${VERSION}`,
+    );
   }
   if (version !== VERSION) throw corrupt(name, `format version ${version} never existed`);
   const chunks = new Map<string, Buffer>();
@@ -233,7 +182,8 @@ function readChunks(file: Buffer, name: string): ReadonlyMap<string, Buffer> {
     const end = start + file.readUInt32LE(at + 4);
     if (end > file.length) throw truncated(name);
     const contents = file.subarray(start, end);
-    if (crc32(contents) !== file.readUInt32LE(at + 8)) throw corrupt(name, `the checksum of part ${JSON.stringify(printable(type))} is wrong`);
+    if (crc32(contents) !== file.readUInt32LE(at + 8))
+      throw corrupt(name, `the checksum of part ${JSON.stringify(printable(type))} is wrong`);
     chunks.set(type, contents);
     at = end;
   }
@@ -261,8 +211,8 @@ function readMeta(contents: Buffer, name: string): Meta {
   } catch (cause) {
     throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its description is unreadable`, { cause });
   }
-  if (Value.Check(MetaSchema, value)) return value;
-  const [first] = Value.Errors(MetaSchema, value);
+  if (Check(META_SCHEMA, value)) return value;
+  const [, [first]] = Errors(META_SCHEMA, value);
   throw corrupt(name, `its description is wrong at ${printable(String(first?.instancePath ?? "/"), 80)}`);
 }
 

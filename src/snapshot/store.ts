@@ -13,7 +13,8 @@ export async function readCapture(path: string): Promise<Capture> {
   let bytes: Uint8Array;
   try {
     const { size } = await stat(path);
-    if (size > MAX_FILE) throw new EbscopeError("not-a-capture", `Cannot read ${printable(path)}: it is larger than any capture`);
+    if (size > MAX_FILE)
+      throw new EbscopeError("not-a-capture", `Cannot read ${printable(path)}: it is larger than any capture`);
     bytes = await readFile(path);
   } catch (cause) {
     if (cause instanceof EbscopeError) throw cause;

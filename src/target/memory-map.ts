@@ -7,7 +7,11 @@ import type { MemoryRange } from "../base/memory.ts";
 
 const RANGE = /^\s+([0-9a-f]{1,16})-([0-9a-f]{1,16}) \(prio -?\d+, (\w+)(?: [\w ]+)?\): (.*)$/;
 
-const KINDS: Readonly<Record<string, MemoryRange["kind"]>> = { ram: "ram", rom: "rom", romd: "rom" };
+const KINDS: ReadonlyMap<string, MemoryRange["kind"]> = new Map([
+  ["ram", "ram"],
+  ["rom", "rom"],
+  ["romd", "rom"],
+]);
 
 /** The RAM and ROM ranges of the first vCPU's address space, ascending; empty when the text holds no such view. */
 export function parseMemoryTree(text: string): readonly MemoryRange[] {
@@ -21,7 +25,7 @@ function viewRanges(view: string): readonly MemoryRange[] {
   const ranges: MemoryRange[] = [];
   for (const line of view.split("\n")) {
     const match = RANGE.exec(line.replace(/\r$/, ""));
-    const kind = KINDS[match?.[3] ?? ""];
+    const kind = KINDS.get(match?.[3] ?? "");
     if (match === null || kind === undefined) continue;
     const start = BigInt(`0x${match[1]}`);
     const size = BigInt(`0x${match[2]}`) - start + 1n;

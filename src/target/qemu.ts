@@ -34,7 +34,7 @@ const SMALL_PACKET = 0x1000;
 const LARGE_PACKET = 1 << 20;
 const MAX_ANNEX = 4 << 20;
 /** Pieces in which the whole description may come: QEMU needs some ten. */
-const MAX_PIECES = 8192;
+const MAX_PIECES = 2048;
 const MAX_THREADS = 512;
 const MAX_MONITOR_TEXT = 4 << 20;
 
@@ -271,6 +271,7 @@ class QemuTarget implements Target {
   }
 
   async #readPhysical(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
+    this.#mustBeHeld();
     const results: MemoryRead[] = spans.map(() => ABSENT);
     const parts = spans.flatMap((span, i) => this.#partsOf(span, i));
     if (parts.length === 0) return results;
@@ -306,6 +307,7 @@ class QemuTarget implements Target {
   }
 
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
+    this.#mustBeHeld();
     // QEMU would hold it twice, and keep one when it is removed.
     const held = this.#breakpoints.get(address);
     if (held !== undefined) return held;
@@ -341,11 +343,13 @@ class QemuTarget implements Target {
     }
   }
 
-  resume(): Promise<void> {
-    return this.#connection.resume("c");
+  async resume(): Promise<void> {
+    this.#mustBeHeld();
+    await this.#connection.resume("c");
   }
 
   async step(cpu: Cpu): Promise<void> {
+    this.#mustBeHeld();
     await this.#connection.resume(`vCont;s:${cpu.thread}`);
     const stop = await this.#dueStop("Cannot step the guest: it did not stop");
     if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
@@ -383,6 +387,11 @@ class QemuTarget implements Target {
   release(run: boolean): Promise<void> {
     this.#released ??= this.#release(run);
     return this.#released;
+  }
+
+  /** Whatever changes the machine would stay behind if it came during or after the release. */
+  #mustBeHeld(): void {
+    if (this.#released !== undefined) throw new EbscopeError("internal", "Cannot use the guest: it has been let go");
   }
 
   async #release(run: boolean): Promise<void> {

@@ -6,14 +6,18 @@
  */
 
 /** Stub name → Arm name, where adding a suffix is not enough. */
-const RENAMED: Readonly<Record<string, string>> = {
-  AMAIR0: "AMAIR_EL1",
-  SPSR_ABT: "SPSR_abt",
-  SPSR_FIQ: "SPSR_fiq",
-  SPSR_IRQ: "SPSR_irq",
-  SPSR_UND: "SPSR_und",
-  ID_AA64MMFR3_EL1_RESERVED: "ID_AA64MMFR3_EL1",
-};
+const RENAMED: ReadonlyMap<string, string> = new Map([
+  ["AMAIR0", "AMAIR_EL1"],
+  ["SPSR_ABT", "SPSR_abt"],
+  ["SPSR_FIQ", "SPSR_fiq"],
+  ["SPSR_IRQ", "SPSR_irq"],
+  ["SPSR_UND", "SPSR_und"],
+]);
+
+/** ID registers that QEMU up to 10.0 calls `…_RESERVED`, since nothing was there when it was written. */
+const DEFINED_SINCE: ReadonlySet<string> = new Set(
+  "ID_AA64ISAR2 ID_AA64ISAR3 ID_AA64MMFR3 ID_AA64MMFR4 ID_AA64PFR2 ID_AA64DFR2".split(" "),
+);
 
 /** EL1 registers that QEMU up to 10.0 names without their suffix, as it shares them with AArch32. */
 const BARE_EL1: ReadonlySet<string> = new Set(
@@ -25,8 +29,10 @@ const BARE_EL1: ReadonlySet<string> = new Set(
 
 /** The Arm ARM's name for what a stub calls `stubName`. An unknown name comes back as it is. */
 export function canonicalRegisterName(stubName: string): string {
-  const renamed = RENAMED[stubName];
+  const renamed = RENAMED.get(stubName);
   if (renamed !== undefined) return renamed;
+  const reserved = /^(\w+)_EL1_RESERVED$/.exec(stubName)?.[1];
+  if (reserved !== undefined && DEFINED_SINCE.has(reserved)) return `${reserved}_EL1`;
   if (BARE_EL1.has(stubName)) return `${stubName}_EL1`;
   const key = /^(AP(?:IA|IB|DA|DB|GA))KEY(LO|HI)_EL1$/.exec(stubName);
   if (key !== null) return `${key[1]}Key${key[2] === "LO" ? "Lo" : "Hi"}_EL1`;

@@ -39,6 +39,11 @@ function malformed(why: string): EbscopeError {
   return new EbscopeError("protocol-error", `Cannot use the stub's target description: ${why}`);
 }
 
+/** Decimal digits as a number; NaN for anything else. */
+function decimal(text: string | undefined): number {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+}
+
 class DescriptionReader {
   #architecture = "";
   #nextNumber = 0;
@@ -71,8 +76,8 @@ class DescriptionReader {
 
   #add(feature: string, attributes: Record<string, string>): void {
     const stubName = attributes.name ?? "";
-    const bits = Number(attributes.bitsize ?? Number.NaN);
-    const number = attributes.regnum === undefined ? this.#nextNumber : Number(attributes.regnum);
+    const bits = decimal(attributes.bitsize);
+    const number = attributes.regnum === undefined ? this.#nextNumber : decimal(attributes.regnum);
     if (!/^[\w.$-]+$/.test(stubName) || stubName.length > MAX_NAME) throw malformed("a register has no usable name");
     if (!Number.isInteger(bits) || bits < 1 || bits > MAX_BITS) throw malformed(`${stubName} has no usable size`);
     if (!Number.isInteger(number) || number < 0 || number > 0xffff) throw malformed(`${stubName} has no usable number`);

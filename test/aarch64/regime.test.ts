@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { leafAttributes, leafKey } from "../../src/aarch64/descriptor.ts";
 import {
   currentExceptionLevel,
@@ -10,6 +10,8 @@ import {
   readRegime,
 } from "../../src/aarch64/regime.ts";
 import { el1Regime, registersFrom, tcrEl1 } from "../support/regimes.ts";
+
+vi.setConfig({ testTimeout: 120_000 });
 
 const AARCH32 = 1n << 4n;
 const E2H = 1n << 34n;

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { joinReads, type Translation, Translator, translatedMemory } from "../../src/aarch64/translate.ts";
 import { virt } from "../../src/base/address.ts";
 import { FakeMemory } from "../support/fake-memory.ts";
@@ -7,10 +7,10 @@ import { el1Regime, regimeOf, tcrEl1 } from "../support/regimes.ts";
 import { type SlowTranslation, slowTranslate } from "../support/slow-decoder.ts";
 import { randomWorld } from "../support/tables.ts";
 
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
 const WORLDS = 4000;
 const ADDRESSES = 30;
-/** Milliseconds; all of it takes about 2 seconds on a fast core. */
-const SLOW_MACHINE = 120_000;
 
 function resultText(result: Translation): string {
   if (result.mapped === true) return mappingText(result.pa, result.attributes);
@@ -52,7 +52,7 @@ describe("translations through random tables", () => {
         kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
       }
     }
-  }, SLOW_MACHINE);
+  });
 
   it("end as with the slow decoder, with the same address, attributes, fault and level", () => {
     expect(differences.slice(0, 5)).toEqual([]);

@@ -7,8 +7,14 @@ describe("parseStopReply", () => {
     ["T05thread:01;", { kind: "signal", signal: 5, thread: "01", watch: undefined }],
     ["T02thread:p1.2;core:0;", { kind: "signal", signal: 2, thread: "p1.2", watch: undefined }],
     ["T05core:01;", { kind: "signal", signal: 5, thread: undefined, watch: undefined }],
-    ["T05thread:02;watch:40001000;", { kind: "signal", signal: 5, thread: "02", watch: { kind: "write", address: 0x40001000n } }],
-    ["T05rwatch:ffffffff80000000;", { kind: "signal", signal: 5, thread: undefined, watch: { kind: "read", address: 0xffffffff80000000n } }],
+    [
+      "T05thread:02;watch:40001000;",
+      { kind: "signal", signal: 5, thread: "02", watch: { kind: "write", address: 0x40001000n } },
+    ],
+    [
+      "T05rwatch:ffffffff80000000;",
+      { kind: "signal", signal: 5, thread: undefined, watch: { kind: "read", address: 0xffffffff80000000n } },
+    ],
     ["T05awatch:0;", { kind: "signal", signal: 5, thread: undefined, watch: { kind: "access", address: 0n } }],
     ["W00", { kind: "exited", status: 0 }],
     ["W7f;process:1", { kind: "exited", status: 127 }],
@@ -17,12 +23,15 @@ describe("parseStopReply", () => {
     expect(parseStopReply(text)).toEqual(stop);
   });
 
-  it.each(["", "OK", "T", "T5", "Tzz", "E01", "N", "t05thread:01;", "w00", "x0b", "xxxxxxxx"])("takes %j for none", (text) => {
-    expect(parseStopReply(text)).toBeUndefined();
-  });
+  it.each(["", "OK", "T", "T5", "Tzz", "E01", "N", "t05thread:01;", "w00", "x0b", "xxxxxxxx"])(
+    "takes %j for none",
+    (text) => {
+      expect(parseStopReply(text)).toBeUndefined();
+    },
+  );
 
-  it("drops a thread id that is none and an address that is too long", () => {
-    expect(parseStopReply("T05thread:\x1b[2J;watch:10000000000000000;")).toEqual({
+  it("drops a thread id that is none, an address that is too long and a key that it does not know", () => {
+    expect(parseStopReply("T05thread:\x1b[2J;watch:10000000000000000;constructor:0;")).toEqual({
       kind: "signal",
       signal: 5,
       thread: undefined,

@@ -3,8 +3,8 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { EbscopeError } from "../../src/base/error.ts";
 import { connectTransport, parseStubAddress, type StubAddress, stubAddressText } from "../../src/rsp/transport.ts";
+import { failure } from "../support/failure.ts";
 
 const cleanup: (() => unknown)[] = [];
 afterEach(async () => {
@@ -15,15 +15,6 @@ function folder(): string {
   const path = mkdtempSync(join(tmpdir(), "transport-"));
   cleanup.push(() => rmSync(path, { recursive: true, force: true }));
   return path;
-}
-
-async function failure(promise: Promise<unknown>): Promise<EbscopeError> {
-  const error: unknown = await promise.then(
-    () => new Error("it succeeded"),
-    (reason: unknown) => reason,
-  );
-  if (error instanceof EbscopeError) return error;
-  throw error;
 }
 
 async function listen(onSocket: (socket: Socket) => void): Promise<{ server: Server; address: StubAddress }> {
@@ -50,12 +41,20 @@ describe("parseStubAddress", () => {
     expect(stubAddressText(address)).toBe(again);
   });
 
-  it.each(["", "1234", "unix:", "localhost", "localhost:", "localhost:0", "localhost:65536", "::1:1234", "a b:1", "x:1\n"])(
-    "refuses %j",
-    (text) => {
-      expect(() => parseStubAddress(text)).toThrow(expect.objectContaining({ code: "usage" }));
-    },
-  );
+  it.each([
+    "",
+    "1234",
+    "unix:",
+    "localhost",
+    "localhost:",
+    "localhost:0",
+    "localhost:65536",
+    "::1:1234",
+    "a b:1",
+    "x:1\n",
+  ])("refuses %j", (text) => {
+    expect(() => parseStubAddress(text)).toThrow(expect.objectContaining({ code: "usage" }));
+  });
 
   it("shows no control characters of what it refuses", () => {
     expect(() => parseStubAddress("\x1b[31m")).toThrow(/^Cannot read the stub address "\\\\x1b\[31m"$/);

@@ -68,12 +68,16 @@ export interface Session {
 }
 
 export interface ScriptedStub {
-  readonly address: { readonly kind: "unix"; readonly path: string } | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+  readonly address:
+    | { readonly kind: "unix"; readonly path: string }
+    | { readonly kind: "tcp"; readonly host: string; readonly port: number };
   readonly sessions: readonly Session[];
   /** The newest session. */
   readonly session: Session;
   readonly running: boolean;
   readonly physMode: string;
+  /** The mode that the options asked for: what a client has to leave behind. */
+  readonly foundPhysMode: string;
   /** Breakpoints in the machine, as `type,address,kind`, in the order of insertion; an address may stand there twice. */
   readonly breakpoints: readonly string[];
   /** Physical addresses outside RAM and ROM that were read in physical mode, and reads in virtual mode. */
@@ -84,6 +88,8 @@ export interface ScriptedStub {
   /** Replaces the script; `{}` makes it a plain QEMU. */
   rescript(script: Script): void;
   answerHeld(): void;
+  /** The machine's own monitor lets the guest run. */
+  run(): void;
   /** The guest stops by itself: a stop reply goes out. */
   stop(reply?: string): void;
   /** Sends bytes out of turn. */
@@ -229,6 +235,10 @@ class Stub implements ScriptedStub {
     return session;
   }
 
+  get foundPhysMode(): string {
+    return this.options.physMode;
+  }
+
   get held(): number {
     return this.#client?.held.length ?? 0;
   }
@@ -239,6 +249,10 @@ class Stub implements ScriptedStub {
 
   answerHeld(): void {
     this.#client?.answerHeld();
+  }
+
+  run(): void {
+    this.running = true;
   }
 
   stop(text = "T05thread:01;"): void {
@@ -337,7 +351,7 @@ class Client {
 
   packet(payload: string): void {
     this.#unacknowledged = true;
-    this.write(frame(payload));
+    this.write(frame(payload.replace(/[#$}*]/g, (char) => `}${String.fromCharCode(char.charCodeAt(0) ^ 0x20)}`)));
   }
 
   receive(chunk: Buffer): void {
@@ -442,7 +456,7 @@ class Client {
   #flood(bytes: Buffer): void {
     if (this.gone || this.#socket.destroyed) return;
     if (this.#socket.write(bytes)) setImmediate(() => this.#flood(bytes));
-    else this.#socket.once("drain", () => this.#flood(bytes));
+    else if (this.#socket.listenerCount("drain") === 0) this.#socket.once("drain", () => this.#flood(bytes));
   }
 
   #asQemu(request: string): void {

@@ -12,6 +12,7 @@ import { writeCapture } from "../../snapshot/store.ts";
 import { type Launched, launchQemu } from "../../target/launch.ts";
 import { attachQemu } from "../../target/qemu.ts";
 import type { Target } from "../../target/target.ts";
+import { DEFAULT_OUT } from "../defaults.ts";
 import { EXIT, exitCodeOf } from "../exit-code.ts";
 import { printData, printError, progress } from "../output.ts";
 import { CREATED_BY } from "../version.ts";
@@ -28,8 +29,6 @@ export interface CaptureFlags {
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
-
-export const DEFAULT_OUT = "handoff.ebs";
 
 /** Captures the handoff of an attached or launched guest, writes it and prints the diff. */
 export async function captureCommand(command: readonly string[], flags: CaptureFlags): Promise<number> {

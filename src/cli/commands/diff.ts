@@ -6,7 +6,7 @@ import { encodeDiff } from "../../server/encode.ts";
 import type { Capture } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
-import { printData, printJson } from "../output.ts";
+import { jsonText, printData } from "../output.ts";
 import { renderDiff } from "../render/diff.ts";
 
 export interface DiffFlags {
@@ -27,7 +27,7 @@ export async function printDiff(capture: Capture, file: string, flags: DiffFlags
     flags.from !== undefined && flags.to !== undefined ? [flags.from, flags.to] : pairOf(capture, flags);
   const difference = await diffPoints(capture, findPoint(capture, from), findPoint(capture, to));
   const findings = findingsOf(difference);
-  if (flags.json) printJson(encodeDiff(difference, findings));
+  if (flags.json) printData(jsonText(encodeDiff(difference, findings)));
   else printData(renderDiff(difference, findings, { all: flags.all ?? false, file }));
 }
 

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { access } from "node:fs/promises";
 import { printable } from "../../base/text.ts";
 import { EXIT } from "../exit-code.ts";
-import { printData, printJson } from "../output.ts";
+import { jsonText, printData } from "../output.ts";
 import { style, table } from "../render/style.ts";
 import { VERSION } from "../version.ts";
 
@@ -31,7 +31,7 @@ const OLDEST_NODE = [20, 19] as const;
 export async function doctorCommand(flags: { readonly json?: boolean }): Promise<number> {
   const checks = await runChecks();
   const healthy = checks.every(({ found, needed }) => found !== null || !needed);
-  if (flags.json) printJson({ ebscope: VERSION, healthy, checks });
+  if (flags.json) printData(jsonText({ ebscope: VERSION, healthy, checks }));
   else printData(renderChecks(checks, healthy));
   return healthy ? EXIT.done : EXIT.failed;
 }

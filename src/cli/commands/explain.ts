@@ -9,7 +9,7 @@ import { capturedImages, PointView } from "../../diff/point-view.ts";
 import { encodeExplanation } from "../../server/encode.ts";
 import { readCapture } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
-import { printData, printJson } from "../output.ts";
+import { jsonText, printData } from "../output.ts";
 import { style } from "../render/style.ts";
 import { renderWalks } from "../render/walk.ts";
 import { viewOf } from "./open.ts";
@@ -39,7 +39,7 @@ export async function explainCommand(file: string, text: string, flags: ExplainF
   const [first] = capture.points;
   if (first !== undefined) viewOf(capture, first, flags.cpu);
   const walks = walksOf(capture, va, flags.cpu, regime);
-  if (flags.json) printJson(encodeExplanation(va, walks));
+  if (flags.json) printData(jsonText(encodeExplanation(va, walks)));
   else {
     const place = placeText(placeOf(await capturedImages(capture), va));
     printData([style.heading(`${hex16(va)}  ${place}`), ...renderWalks(walks)].join("\n"));

@@ -8,16 +8,14 @@ import { capturedImages } from "../../diff/point-view.ts";
 import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";
+import { SHOWN, type Shown } from "../defaults.ts";
 import { EXIT } from "../exit-code.ts";
-import { printData, printJson } from "../output.ts";
+import { jsonText, printData } from "../output.ts";
 import { renderCoverage, renderFault } from "../render/diff.ts";
 import { renderMappings } from "../render/mappings.ts";
 import { renderRegisters } from "../render/registers.ts";
 import { style, table } from "../render/style.ts";
 import { pointAt, regimesOf, viewOf } from "./open.ts";
-
-export const SHOWN = ["registers", "mappings", "tables", "points", "fault"] as const;
-export type Shown = (typeof SHOWN)[number];
 
 export interface ShowFlags {
   readonly at?: string;
@@ -31,11 +29,11 @@ export async function showCommand(file: string, what: string, flags: ShowFlags):
   if (shown === undefined) {
     throw new EbscopeError("usage", `Cannot show ${JSON.stringify(printable(what, 40))}: give ${SHOWN.join(", ")}`);
   }
-  await show(await readCapture(file), shown, flags);
+  printData(await show(await readCapture(file), shown, flags));
   return EXIT.done;
 }
 
-async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<void> {
+async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<string> {
   switch (what) {
     case "points":
       return showPoints(capture, flags);
@@ -55,9 +53,9 @@ function heading(point: Point): string {
   return style.quiet(`point ${point.id}, ${point.time}`) + state;
 }
 
-function showPoints(capture: Capture, flags: ShowFlags): void {
+function showPoints(capture: Capture, flags: ShowFlags): string {
   const points = capture.points.map((point) => encodePoint(capture, point));
-  if (flags.json) return printJson(points);
+  if (flags.json) return jsonText(points);
   const rows = points.map(({ id, cpu, pc, time, regimes, pages, complete }) => [
     id,
     `vCPU ${cpu}`,
@@ -68,40 +66,40 @@ function showPoints(capture: Capture, flags: ShowFlags): void {
     time,
   ]);
   const partial = capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message)}`)];
-  printData([...table(rows, ""), ...capture.notes.map((note) => printable(note, 500)), ...partial].join("\n"));
+  return [...table(rows, ""), ...capture.notes.map((note) => printable(note, 500)), ...partial].join("\n");
 }
 
-async function showFault(capture: Capture): Promise<void> {
+async function showFault(capture: Capture): Promise<string> {
   const fault = readFault(capture, await capturedImages(capture));
   if (fault === undefined) {
     const ids = capture.points.map(({ id }) => id).join(", ");
     throw new EbscopeError("no-such-point", `Cannot show the fault: the capture has none (its points: ${ids})`);
   }
-  printData(renderFault(fault).join("\n"));
+  return renderFault(fault).join("\n");
 }
 
-function showRegisters(capture: Capture, point: Point, flags: ShowFlags): void {
+function showRegisters(capture: Capture, point: Point, flags: ShowFlags): string {
   const wanted = flags.cpu;
   if (wanted !== undefined) viewOf(capture, point, wanted);
   if (flags.json) {
-    return printJson(encodeRegisters(capture, point).filter(({ cpu }) => wanted === undefined || cpu === wanted));
+    return jsonText(encodeRegisters(capture, point).filter(({ cpu }) => wanted === undefined || cpu === wanted));
   }
-  printData([heading(point), ...renderRegisters(capture, point, { cpu: wanted })].join("\n"));
+  return [heading(point), ...renderRegisters(capture, point, { cpu: wanted })].join("\n");
 }
 
-async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<void> {
+async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<string> {
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
   const images = await capturedImages(capture);
-  if (flags.json) return printJson(encodeMappings(view, names, images));
+  if (flags.json) return jsonText(encodeMappings(view, names, images));
   const lines = [heading(point), ...renderMappings(view, names, images)];
-  printData([...lines, ...renderCoverage(coverageOf(view), 20)].join("\n"));
+  return [...lines, ...renderCoverage(coverageOf(view), 20)].join("\n");
 }
 
-function showTables(capture: Capture, point: Point, flags: ShowFlags): void {
+function showTables(capture: Capture, point: Point, flags: ShowFlags): string {
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
-  if (flags.json) return printJson(encodeTables(view, names));
+  if (flags.json) return jsonText(encodeTables(view, names));
   const lines = [heading(point)];
   for (const name of names) {
     const regime = view.regime(name);
@@ -116,5 +114,5 @@ function showTables(capture: Capture, point: Point, flags: ShowFlags): void {
     const tables = encodeTables(view, [name]).map(({ level, pa }) => [`L${level}`, pa]);
     lines.push(...table(roots), ...table(tables, "    "));
   }
-  printData([...lines, ...renderCoverage(coverageOf(view), 20)].join("\n"));
+  return [...lines, ...renderCoverage(coverageOf(view), 20)].join("\n");
 }
