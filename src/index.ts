@@ -5,8 +5,8 @@ export {
   type CaptureOptions,
   type CaptureOutcome,
   captureExitBootServices,
-  captureNow,
 } from "./capture/exit-boot-services.ts";
+export { captureNow } from "./capture/now.ts";
 export { type Finding, findingsOf } from "./diagnose/findings.ts";
 export { type Difference, defaultPoints, diffPoints, findPoint } from "./diff/diff.ts";
 export { PointView } from "./diff/point-view.ts";

@@ -19,8 +19,9 @@ import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
 import { isError, statusName } from "../efi/structures.ts";
-import type { Capture, ExitAttempt, Partial, Point } from "../snapshot/model.ts";
-import type { Breakpoint, Cpu, Target } from "../target/target.ts";
+import type { Capture, ExitAttempt, Point } from "../snapshot/model.ts";
+import type { Cpu, Target } from "../target/target.ts";
+import { assemble } from "./assemble.ts";
 import { type Located, locateExitBootServices } from "./locate.ts";
 import { type PointRequest, takePoint } from "./point.ts";
 
@@ -72,17 +73,6 @@ export async function captureExitBootServices(
   return { capture: session.result(createdBy, error), error };
 }
 
-/** Takes the single point `now` of a halted guest. */
-export async function captureNow(
-  target: Target,
-  createdBy: string,
-  options: { readonly maxTables?: number } = {},
-): Promise<CaptureOutcome> {
-  const { point, lost } = await takePoint(target, { ...options, id: "now", kind: "now" });
-  if (point === undefined) return { capture: undefined, error: lost };
-  return { capture: assemble(target, createdBy, { points: [point], partial: lost }), error: lost };
-}
-
 interface CallFrame {
   readonly cpu: Cpu;
   readonly returnAddress: VirtAddr;
@@ -96,10 +86,13 @@ class Session {
   readonly #attempts: ExitAttempt[] = [];
   readonly #notes: string[] = [];
   #located: Located | undefined;
-  #vectors: { readonly register: string; readonly base: bigint; readonly breakpoints: Breakpoint[] } | undefined;
+  #vectors: { readonly register: string; readonly base: bigint } | undefined;
   #strayStops = 0;
-  /** What the next point will probably need to read. */
-  #expected: ReadonlySet<PhysAddr> | undefined;
+  /** What the next point will probably need to read, without and with the image list. */
+  readonly #expected: { tables: ReadonlySet<PhysAddr>; images: ReadonlySet<PhysAddr> } = {
+    tables: new Set(),
+    images: new Set(),
+  };
 
   constructor(target: Target, options: CaptureOptions) {
     this.#target = target;
@@ -114,12 +107,13 @@ class Session {
       onWaiting: (why) => this.#tell({ kind: "waiting", why }),
     });
     this.#located = located;
-    this.#expected = located.pages;
+    this.#expected.images = located.pages;
     for (const note of located.notes) this.#note(note);
     this.#tell({ kind: "located", address: located.roots.exitBootServices, where: located.where });
     const deadline = Date.now() + this.#options.timeoutMs;
     for (let attempt = 1; ; attempt++) {
       const frame = await this.#awaitCall(virt(located.roots.exitBootServices), deadline, attempt);
+      if (frame === "faulted") return;
       const ending = await this.#awaitReturn(frame, deadline);
       if (ending === "faulted") return;
       if (ending === "succeeded") break;
@@ -138,15 +132,16 @@ class Session {
     });
   }
 
-  /** Waits at the entry; takes `before`. */
-  async #awaitCall(entry: VirtAddr, deadline: number, attempt: number): Promise<CallFrame> {
+  /** Waits at the entry; takes `before`. A fault between a failed call and the next one ends the session with `fault`. */
+  async #awaitCall(entry: VirtAddr, deadline: number, attempt: number): Promise<CallFrame | "faulted"> {
     const breakpoint = await this.#target.insertBreakpoint(entry);
     const late = new EbscopeError(
       "timed-out",
       `ExitBootServices was not called within ${this.#options.timeoutMs / 1000} s`,
     );
-    const { cpu, registers } = await this.#runUntil((at) => at.pc === entry, deadline, late);
+    const { cpu, registers } = await this.#runUntil((at) => at.pc === entry || this.#atVector(at), deadline, late);
     await breakpoint[Symbol.asyncDispose]();
+    if (registers.get("pc") !== entry) return this.#faulted(cpu, "after a failed call of ExitBootServices");
     const returnAddress = virt(registers.get("x30") ?? 0n);
     this.#tell({ kind: "called", attempt, from: returnAddress });
     this.#attempts.push({
@@ -172,11 +167,7 @@ class Session {
       late,
     );
     await breakpoint[Symbol.asyncDispose]();
-    if (registers.get("pc") !== frame.returnAddress) {
-      this.#note("The guest faulted inside ExitBootServices: there is no point `after`.");
-      await this.#takePoint({ id: "fault", kind: "fault", cpu: cpu.index });
-      return "faulted";
-    }
+    if (registers.get("pc") !== frame.returnAddress) return this.#faulted(cpu, "inside ExitBootServices");
     const status = registers.get("x0") ?? 0n;
     const attempt = this.#attempts.pop() as ExitAttempt;
     this.#attempts.push({ ...attempt, status });
@@ -191,6 +182,13 @@ class Session {
     );
     await this.#takePoint({ id: `failed-${this.#attempts.length}`, kind: "failed" });
     return "failed";
+  }
+
+  /** A fault before the call that succeeds: there will be no `after`. */
+  async #faulted(cpu: Cpu, where: string): Promise<"faulted"> {
+    this.#note(`The guest faulted ${where}: there is no point after.`);
+    await this.#takePoint({ id: "fault", kind: "fault", cpu: cpu.index });
+    return "faulted";
   }
 
   #renameBefore(): void {
@@ -208,11 +206,8 @@ class Session {
       this.#note(`${register} is not offered by the stub: faults are not watched for.`);
       return;
     }
-    const breakpoints: Breakpoint[] = [];
-    this.#vectors = { register, base, breakpoints };
-    for (const { offset } of FAULT_VECTORS) {
-      breakpoints.push(await this.#target.insertBreakpoint(virt(base + BigInt(offset))));
-    }
+    this.#vectors = { register, base };
+    await Promise.all(FAULT_VECTORS.map(({ offset }) => this.#target.insertBreakpoint(virt(base + BigInt(offset)))));
   }
 
   #atVector(at: At): boolean {
@@ -251,7 +246,8 @@ class Session {
         if (++this.#strayStops > MAX_STRAY_STOPS) {
           throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
         }
-        await this.#stepOver(cpu, at.pc);
+        // It may stand on a breakpoint of ours that does not count here.
+        await this.#target.stepPast(cpu, virt(at.pc));
       }
     } finally {
       clearTimeout(timer);
@@ -273,16 +269,6 @@ class Session {
     }
   }
 
-  /** A breakpoint of ours was hit that does not count: go past it, or the guest stays there. */
-  async #stepOver(cpu: Cpu, pc: bigint): Promise<void> {
-    const vectors = this.#vectors;
-    const index = vectors?.breakpoints.findIndex(({ address }) => address === pc) ?? -1;
-    if (vectors === undefined || index < 0) return;
-    await vectors.breakpoints[index]?.[Symbol.asyncDispose]();
-    await this.#target.step(cpu);
-    vectors.breakpoints[index] = await this.#target.insertBreakpoint(virt(pc));
-  }
-
   async #whereIs(cpu: Cpu): Promise<At> {
     const registers = await this.#registersOf(cpu);
     return { cpu, registers, pc: registers.get("pc") ?? 0n, sp: registers.get("sp") ?? 0n };
@@ -299,13 +285,14 @@ class Session {
     const { maxTables } = this.#options;
     const { point, lost, needed } = await takePoint(this.#target, {
       ...request,
-      expect: this.#expected,
+      expect: request.images ? this.#expected.images : this.#expected.tables,
       ...(maxTables !== undefined && { maxTables }),
       efi: this.#located?.roots,
     });
     if (point !== undefined) {
       this.#points.push(point);
-      this.#expected = needed;
+      this.#expected.tables = needed;
+      if (request.images) this.#expected.images = new Set(point.pages.keys());
       this.#tell({ kind: "point", point, pauseMs: performance.now() - started });
     }
     if (lost !== undefined) throw lost;
@@ -330,24 +317,3 @@ interface At {
 
 /** What the session itself looks at on a stop. */
 const SESSION_REGISTERS: ReadonlySet<string> = new Set("x0 x1 x30 sp pc cpsr VBAR_EL1 VBAR_EL2 VBAR_EL3".split(" "));
-
-function assemble(
-  target: Target,
-  createdBy: string,
-  parts: { points: readonly Point[]; partial: Partial | undefined } & { [K in keyof Capture]?: Capture[K] },
-): Capture {
-  const { info } = target;
-  return {
-    createdAt: new Date().toISOString(),
-    createdBy,
-    qemuVersion: info.qemuVersion,
-    architecture: info.architecture,
-    threads: info.cpus.map(({ thread }) => thread),
-    registers: info.registers,
-    efi: undefined,
-    attempts: [],
-    notes: [],
-    ...parts,
-    partial: parts.partial === undefined ? undefined : { code: parts.partial.code, message: parts.partial.message },
-  };
-}

@@ -8,7 +8,7 @@
  */
 
 import { collectTables } from "../aarch64/collect.ts";
-import { currentRegimeName, readRegime } from "../aarch64/regime.ts";
+import { currentExceptionLevel, currentRegimeName, readRegime } from "../aarch64/regime.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { abortError, delay, throwIfAborted } from "../base/abort.ts";
 import { type PhysAddr, virt } from "../base/address.ts";
@@ -111,9 +111,9 @@ async function lookOnce(target: Target, crcPatienceOver: boolean): Promise<Look>
   return validate(target, vcpus, search.table, crcPatienceOver);
 }
 
-/** Firmware runs identity-mapped, low; a kernel that has replaced it runs in the upper half (TTBR1). */
+/** Firmware runs identity-mapped, low, and never at EL0; a kernel that has replaced it runs in the upper half (TTBR1). */
 function runsKernel(vcpus: readonly Registers[]): boolean {
-  return vcpus.some((registers) => bit(registers.get("pc") ?? 0n, 63));
+  return vcpus.some((registers) => bit(registers.get("pc") ?? 0n, 63) || currentExceptionLevel(registers) === 0);
 }
 
 async function validate(

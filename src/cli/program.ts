@@ -1,7 +1,9 @@
 /** The command line: verbs, options and their help. A verb's code is loaded when it runs. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { EbscopeError } from "../base/error.ts";
 import type { SnapshotFlags } from "./commands/capture.ts";
 import { DEFAULT_OUT, SHOWN } from "./defaults.ts";
+import { printError } from "./output.ts";
 import { VERSION } from "./version.ts";
 
 const EXIT_HELP = `
@@ -16,7 +18,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .helpOption("-h, --help", "print this help")
     .helpCommand("help [verb]", "print the help of a verb")
     .addHelpText("after", EXIT_HELP)
-    .showHelpAfterError("(see ebscope help)")
+    .configureOutput({ outputError: (text) => printError(usageError(text)) })
     .exitOverride();
 
   verb(program, "capture")
@@ -97,6 +99,12 @@ export function buildProgram(done: (code: number) => void): Command {
     });
 
   return program;
+}
+
+/** What commander has to say, in our own form. */
+function usageError(text: string): EbscopeError {
+  const said = text.replace(/^error: /, "").trim().replaceAll(/\s*\n\s*/g, " ");
+  return new EbscopeError("usage", `Cannot understand the command line: ${said}`);
 }
 
 function verb(program: Command, name: string): Command {

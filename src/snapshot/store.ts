@@ -1,6 +1,6 @@
 /** Captures on disk. */
 import { randomBytes } from "node:crypto";
-import { open, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { EbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
 import { decodeCapture, encodeCapture } from "./file.ts";
@@ -26,20 +26,39 @@ export async function readCapture(path: string): Promise<Capture> {
 /** Writes a capture whole or not at all: a reader never sees half a file. */
 export async function writeCapture(path: string, capture: Capture): Promise<void> {
   const bytes = encodeCapture(capture);
+  await besides(path, async (temporary, file) => {
+    await file.writeFile(bytes);
+    await file.sync();
+    await rename(temporary, path);
+  });
+}
+
+/** Throws what `writeCapture` would: to be told before a guest is booted, and not when its handoff has passed. */
+export async function checkWritable(path: string): Promise<void> {
+  await besides(path, async () => undefined);
+}
+
+/** Runs `work` with a new file in the folder of `path`, which is gone afterwards unless `work` renamed it. */
+async function besides(path: string, work: (temporary: string, file: FileHandle) => Promise<void>): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {
+    const existing = await stat(path).catch(() => undefined);
+    // A rename would put a file in the place of a device (`--out /dev/null`).
+    if (existing !== undefined && !existing.isFile()) throw systemError(existing.isDirectory() ? "EISDIR" : "ENOTREG");
     const file = await open(temporary, "wx");
     try {
-      await file.writeFile(bytes);
-      await file.sync();
+      await work(temporary, file);
     } finally {
       await file.close();
+      await rm(temporary, { force: true }).catch(() => undefined);
     }
-    await rename(temporary, path);
   } catch (cause) {
-    await rm(temporary, { force: true }).catch(() => undefined);
     throw new EbscopeError("file-unwritable", `Cannot write ${printable(path)}: ${systemReason(cause)}`, { cause });
   }
+}
+
+function systemError(code: string): Error {
+  return Object.assign(new Error(code), { code });
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -49,6 +68,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOSPC: "the disk is full",
   EROFS: "the file system is read-only",
   ENOTDIR: "a part of the path is no folder",
+  ENOTREG: "it is no regular file",
 };
 
 function systemReason(error: unknown): string {

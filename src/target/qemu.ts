@@ -348,11 +348,13 @@ class QemuTarget implements Target {
     await this.#connection.resume("c");
   }
 
-  async step(cpu: Cpu): Promise<void> {
-    this.#mustBeHeld();
+  async stepPast(cpu: Cpu, pc: VirtAddr): Promise<void> {
+    const ours = this.#breakpoints.get(pc);
+    await ours?.[Symbol.asyncDispose]();
     await this.#connection.resume(`vCont;s:${cpu.thread}`);
-    const stop = await this.#dueStop("Cannot step the guest: it did not stop");
+    const stop = await this.waitForStop();
     if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
+    if (ours !== undefined) await this.insertBreakpoint(pc);
   }
 
   async waitForStop(signal?: AbortSignal): Promise<Stop> {

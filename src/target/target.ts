@@ -43,8 +43,11 @@ export interface Target {
   readonly stoppedCpu: Cpu;
   insertBreakpoint(address: VirtAddr): Promise<Breakpoint>;
   resume(): Promise<void>;
-  /** One instruction on `cpu`, the others held. Needed to leave a breakpoint's address. */
-  step(cpu: Cpu): Promise<void>;
+  /**
+   * One instruction on `cpu`, which stands at `pc`, the others held. A breakpoint of ours at `pc` is out of the way meanwhile:
+   * resuming on it would hit it again without progress.
+   */
+  stepPast(cpu: Cpu, pc: VirtAddr): Promise<void>;
   waitForStop(signal?: AbortSignal): Promise<Stop>;
   /** Halts a running guest and says how it stopped: it may have hit a breakpoint just before. Undefined when it was halted. */
   interrupt(): Promise<Stop | undefined>;

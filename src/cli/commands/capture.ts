@@ -1,14 +1,15 @@
 /** `ebscope capture` and `ebscope snapshot`: the verbs that touch a guest. */
 
-import { EbscopeError } from "../../base/error.ts";
+import { EbscopeError, type ErrorCode } from "../../base/error.ts";
 import { hex } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import type { CaptureEvent, CaptureOutcome } from "../../capture/exit-boot-services.ts";
-import { captureExitBootServices, captureNow } from "../../capture/exit-boot-services.ts";
+import { captureExitBootServices } from "../../capture/exit-boot-services.ts";
+import { captureNow } from "../../capture/now.ts";
 import { statusName } from "../../efi/structures.ts";
 import { parseStubAddress, stubAddressText } from "../../rsp/transport.ts";
 import type { Capture } from "../../snapshot/model.ts";
-import { writeCapture } from "../../snapshot/store.ts";
+import { checkWritable, writeCapture } from "../../snapshot/store.ts";
 import { type Launched, launchQemu } from "../../target/launch.ts";
 import { attachQemu } from "../../target/qemu.ts";
 import type { Target } from "../../target/target.ts";
@@ -41,6 +42,7 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
   if (flags.keep && !launching) {
     throw new EbscopeError("usage", "Cannot keep a guest that was not launched: --keep goes with -- COMMAND");
   }
+  await checkWritable(flags.out ?? DEFAULT_OUT);
   const { outcome, kept } = await withInterrupt((signal) =>
     launching ? captureLaunched(command, flags, signal) : captureAttached(flags, signal),
   );
@@ -50,7 +52,15 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
 
 interface Captured {
   readonly outcome: CaptureOutcome;
-  readonly kept?: string;
+  /** How the guest was left; undefined when it is gone. */
+  readonly kept: string | undefined;
+}
+
+/** After these there is no guest any more that could have been left in any state. */
+const GONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["connection-lost", "guest-ended"]);
+
+function isGone({ error }: CaptureOutcome): boolean {
+  return error !== undefined && GONE.has(error.code);
 }
 
 async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promise<Captured> {
@@ -60,7 +70,7 @@ async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promis
   const { wasRunning } = target.info;
   const outcome = await runCapture(target, flags, signal, wasRunning);
   const state = wasRunning ? "runs on, as it did before" : "is paused, as it was found (monitor: cont)";
-  return { outcome, kept: `the guest ${state}` };
+  return { outcome, kept: isGone(outcome) ? undefined : `the guest ${state}` };
 }
 
 async function captureLaunched(
@@ -72,12 +82,14 @@ async function captureLaunched(
     signal,
     onLine: (source, line) => tell(flags, `${source === "stdout" ? "guest" : "qemu"}| ${line}`),
   });
+  let kept: string | undefined;
   try {
     const target = await attachQemu(guest.address, { signal });
     const outcome = await runCapture(target, flags, signal, flags.keep ?? false);
-    return flags.keep ? { outcome, kept: keep(guest) } : { outcome };
+    if (flags.keep && !isGone(outcome)) kept = keep(guest);
+    return { outcome, kept };
   } finally {
-    if (!flags.keep) await guest.end();
+    if (kept === undefined) await guest.end();
   }
 }
 
@@ -133,6 +145,7 @@ export interface SnapshotFlags {
 
 /** Takes the point `now` of a guest in any state and lets it go on. */
 export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
+  await checkWritable(flags.out);
   const { capture, error } = await withInterrupt(async (signal) => {
     const target = await attachQemu(parseStubAddress(flags.gdb), { signal });
     try {
