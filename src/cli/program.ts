@@ -103,8 +103,8 @@ export function buildProgram(done: (code: number) => void): Command {
 
 /** What commander has to say, in our own form. */
 function usageError(text: string): EbscopeError {
-  const said = text.replace(/^error: /, "").trim().replaceAll(/\s*\n\s*/g, " ");
-  return new EbscopeError("usage", `Cannot understand the command line: ${said}`);
+  const said = text.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
+  return new EbscopeError("usage", `Cannot understand the command line: ${said.trim()}`);
 }
 
 function verb(program: Command, name: string): Command {

@@ -85,8 +85,10 @@ async function readPointers(memory: PhysMemory, listAddress: bigint): Promise<bi
   const header = await readStructure(memory, listAddress, 16);
   const count = Math.min(header?.u32(4) ?? 0, MAX_IMAGES);
   if (header === undefined || count === 0) return [];
-  const whole = await readStructure(memory, header.u64(8), Math.ceil(count / LIST_STEP) * LIST_STEP * 8);
-  const list = whole ?? (await readStructure(memory, header.u64(8), count * 8));
+  const address = header.u64(8);
+  const lengths = [Math.ceil(count / LIST_STEP) * LIST_STEP * 8, count * 8];
+  const [whole, counted] = await readStructures(memory, lengths.map((length) => ({ address, length })));
+  const list = whole ?? counted;
   if (list === undefined) return [];
   const slots = Array.from({ length: list.length / 8 }, (_, i) => list.u64(i * 8));
   return slots.filter((address) => address !== 0n).slice(0, count);

@@ -298,7 +298,16 @@ export class Connection {
     const deadlineMs = head.deadlineMs ?? this.#deadlineMs;
     const left = this.#headSince + deadlineMs - performance.now();
     if (left > 0) this.#timer = setTimeout(() => this.#checkDeadline(), left);
-    else this.#fail("stub-silent", `no answer within ${deadlineMs / 1000} s (${labelText(head.label)})`);
+    // Not at once: when this process itself was stopped for a while, the answer may lie there unread.
+    else setImmediate(() => this.#giveUpOn(head, deadlineMs));
+  }
+
+  #giveUpOn(head: Pending, deadlineMs: number): void {
+    if (this.#inFlight[0] === head) {
+      this.#fail("stub-silent", `no answer within ${deadlineMs / 1000} s (${labelText(head.label)})`);
+    } else if (this.#inFlight.length > 0) {
+      this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#headDeadline());
+    }
   }
 
   #receive(chunk: Uint8Array): void {

@@ -349,10 +349,11 @@ class QemuTarget implements Target {
   }
 
   async stepPast(cpu: Cpu, pc: VirtAddr): Promise<void> {
+    this.#mustBeHeld();
     const ours = this.#breakpoints.get(pc);
     await ours?.[Symbol.asyncDispose]();
     await this.#connection.resume(`vCont;s:${cpu.thread}`);
-    const stop = await this.waitForStop();
+    const stop = await this.#dueStop("Cannot step the guest: it did not stop");
     if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
     if (ours !== undefined) await this.insertBreakpoint(pc);
   }

@@ -118,7 +118,10 @@ describe("the search for the system table", () => {
     [
       "the table is cut by the end of RAM",
       /outside RAM/,
-      (memory) => writePointer(memory, POINTER, 0x47f0_0fa0n + 0x9000n),
+      (memory) => {
+        memory.write(0x47ff_ffb0n, ascii("IBI SYST"));
+        writePointer(memory, POINTER, 0x47ff_ffb0n);
+      },
     ],
     ["the table has no signature", /no signature/, (memory) => memory.write(SYSTEM_TABLE, ascii("IBI_SYST"))],
     [

@@ -12,6 +12,7 @@ import {
   startEbscope,
   temporaryFolder,
 } from "../support/live.ts";
+import { decoderMismatches } from "../support/plain-capture.ts";
 import { registerMismatches, translationMismatches } from "../support/witness.ts";
 
 interface DiffOutput {
@@ -49,6 +50,10 @@ describe("Linux, attached", () => {
     const file = join(folder.path, "linux.ebs");
     await expectHandoff(startEbscope("capture", "--json", "--gdb", guest.address, "--watch", "2", "-o", file), file);
     expect(await guest.status()).toBe("paused");
+    // The kernel's own tables too, by a decoder that knows nothing of ours.
+    for (const point of ["before", "after", "later"]) {
+      expect(await decoderMismatches(file, point, "EL1&0", 2000), point).toEqual([]);
+    }
   });
 
   it("inside the firmware: the same, and the guest boots on", async () => {

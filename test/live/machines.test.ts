@@ -13,6 +13,7 @@ import {
   QEMU_10,
   temporaryFolder,
 } from "../support/live.ts";
+import { decoderMismatches } from "../support/plain-capture.ts";
 import { registerMismatches, translationMismatches } from "../support/witness.ts";
 
 interface RegisterOutput {
@@ -121,11 +122,11 @@ describe("QEMU 7.2 and 10.0", () => {
 });
 
 describe.each([
-  { name: "QEMU 7.2, EL1", regime: "EL1&0", options: {} },
-  { name: "QEMU 7.2, EL2", regime: "EL2", options: { machine: "virt,virtualization=on" } },
+  { name: "QEMU 7.2, EL1", regime: "EL1&0" as const, options: {} },
+  { name: "QEMU 7.2, EL2", regime: "EL2" as const, options: { machine: "virt,virtualization=on" } },
   {
     name: "QEMU 10.0, EL2 with E2H",
-    regime: "EL2&0",
+    regime: "EL2&0" as const,
     options: { qemu: QEMU_10, machine: "virt,virtualization=on", cpu: "max", firmware: AAVMF_2025 },
   },
 ])("a snapshot of the UEFI shell on $name", ({ regime, options }) => {
@@ -139,6 +140,7 @@ describe.each([
     expect(code, stderr).toBe(0);
     expect(await guest.status()).toBe("paused");
     expect(await translationMismatches(guest, file, regime, 400)).toEqual([]);
+    expect(await decoderMismatches(file, "now", regime, 2000)).toEqual([]);
     const { compared, mismatches } = await registerMismatches(guest, file);
     expect(compared).toBeGreaterThan(100);
     expect(mismatches).toEqual([]);

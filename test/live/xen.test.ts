@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { ebscope, ebscopeJson, LINUX, machine, need, temporaryFolder, XEN } from "../support/live.ts";
+import { decoderMismatches } from "../support/plain-capture.ts";
 
 interface DiffOutput {
   status: string | null;
@@ -40,7 +41,6 @@ describe("Xen 4.17", () => {
     const command = machine({ extra: xenDisk(folder.path) });
     const { code, stdout, stderr } = await ebscope("capture", "--json", "-o", file, "--", ...command);
     expect(code, stderr).toBe(3);
-    // The second witness: the firmware's own exception handler names the same address.
     const diff = JSON.parse(stdout) as DiffOutput;
     expectOnlyExpected(diff, "EL1&0");
     const registers = await ebscopeJson<{ name: string; value: string }[]>("show", file, "registers", "--at", "fault");
@@ -62,6 +62,9 @@ describe("Xen 4.17", () => {
     const points = await ebscopeJson<{ id: string; regimes: string[] }[]>("show", file, "points");
     expect(points.map(({ id }) => id)).toEqual(["before", "after", "later"]);
     expect(points[0]?.regimes).toEqual(["EL2"]);
+    for (const point of ["before", "after", "later"]) {
+      expect(await decoderMismatches(file, point, "EL2", 2000), point).toEqual([]);
+    }
     // Xen has switched to its own tables and runs a guest behind stage 2: what is not decoded is said.
     expect(points[2]?.regimes).toContain("EL2");
     const later = await ebscopeJson<{ coverage: { code: string }[] }>("diff", file, "--from", "after", "--to", "later");

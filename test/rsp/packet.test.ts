@@ -195,7 +195,7 @@ describe("properties", () => {
       fc.property(anything, cuts, fc.constantFrom(8, 16, 1 << 20), (data, places, limit) => {
         expect(decode(cutAt(data, places), limit)).toEqual(decode([data], limit));
       }),
-      { numRuns: 4000 },
+      { numRuns: 3000 },
     );
   });
 
@@ -216,7 +216,7 @@ describe("properties", () => {
         const stream = Buffer.concat(payloads.map((payload) => encodePacket(payload)));
         expect(decode(cutAt(stream, places))).toEqual(payloads.map((payload) => `packet ${text(payload)}`));
       }),
-      { numRuns: 3000 },
+      { numRuns: 2000 },
     );
   });
 });

@@ -177,6 +177,8 @@ function writeImageList(memory: FakeMemory, images: readonly FakeImage[]): void 
       view.setBigUint64(8, DEBUG_LIST, true);
     }),
   );
+  // edk2 allocates 512 slots at a time.
+  memory.write(DEBUG_LIST, new Uint8Array(4096));
   writeWords(
     memory,
     DEBUG_LIST,

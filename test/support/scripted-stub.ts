@@ -13,6 +13,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { GENERAL, MEMORY, MONITOR, physicalByte, registerHex, SYSTEM_REGISTERS, TARGET_XML } from "./stub-machine.ts";
 
 /** What the stub does with one request, instead of answering as QEMU would. */
 export type Answer =
@@ -109,70 +110,6 @@ export function frame(payload: string): string {
   for (const char of payload) sum = (sum + char.charCodeAt(0)) % 256;
   return `$${payload}#${(sum < 16 ? "0" : "") + sum.toString(16)}`;
 }
-
-/** The byte that the stub's RAM and ROM hold at a physical address. */
-export function physicalByte(address: number): number {
-  return ((address % 251) * 7 + Math.floor(address / 4096)) % 256;
-}
-
-/** The stub's register `number` of vCPU `cpu`, as it comes on the wire. */
-export function registerHex(cpu: number, number: number, bits: number): string {
-  const bytes = Buffer.alloc(bits / 8);
-  bytes[0] = number % 256;
-  bytes[1] = Math.floor(number / 256);
-  bytes[bytes.length - 1] = 0xa0 + cpu;
-  return bytes.toString("hex");
-}
-
-const GENERAL = [...Array.from({ length: 31 }, (_, i) => `x${i}`), "sp", "pc"];
-
-/** The stub's system registers by number, under QEMU 7.2's names. */
-export const SYSTEM_REGISTERS: Readonly<Record<number, string>> = {
-  86: "SCTLR",
-  87: "TTBR0_EL1",
-  88: "TCR_EL1",
-  300: "VBAR",
-};
-
-const XML = '<?xml version="1.0"?>\n';
-/** The target description that the stub hands out. */
-export const TARGET_XML: Readonly<Record<string, string>> = {
-  "target.xml":
-    `${XML}<!DOCTYPE target SYSTEM "gdb-target.dtd"><target><architecture>aarch64</architecture>` +
-    '<xi:include href="aarch64-core.xml"/><xi:include href="system-registers.xml"/></target>',
-  "aarch64-core.xml": `${XML}<!DOCTYPE feature SYSTEM "gdb-target.dtd">\n<feature name="org.gnu.gdb.aarch64.core">\n${GENERAL.map((name) => `  <reg name="${name}" bitsize="64"/>\n`).join("")}  <reg name="cpsr" bitsize="32" type="cpsr_flags"/>\n</feature>`,
-  "system-registers.xml": `${XML}<!DOCTYPE target SYSTEM "gdb-target.dtd"><feature name="org.qemu.gdb.arm.sys.regs">${Object.entries(
-    SYSTEM_REGISTERS,
-  )
-    .map(([number, name]) => `<reg name="${name}" bitsize="64" regnum="${number}" group="cp_regs"/>`)
-    .join("")}</feature>`,
-};
-
-/** RAM and ROM of the stub's machine, first and last byte. */
-export const MEMORY: readonly (readonly [first: number, last: number])[] = [
-  [0, 0x3ff_ffff],
-  [0x4000_0000, 0x4fff_ffff],
-];
-
-const MONITOR: Readonly<Record<string, readonly string[]>> = {
-  "info version": ["7.2.22\r\n"],
-  "info status": ["VM status: paused (debug)\r\n"],
-  "info mtree -f": [
-    "FlatView #0\r\n",
-    ' AS "I/O", root: io\r\n',
-    " Root memory region: io\r\n",
-    "  0000000000000000-000000000000ffff (prio 0, i/o): io\r\n",
-    "\r\n",
-    "FlatView #1\r\n",
-    ' AS "memory", root: system\r\n',
-    ' AS "cpu-memory-0", root: system\r\n',
-    " Root memory region: system\r\n",
-    "  0000000000000000-0000000003ffffff (prio 0, romd): virt.flash0\r\n",
-    "  0000000009000000-0000000009000fff (prio 0, i/o): pl011\r\n",
-    "  0000000040000000-000000004fffffff (prio 0, ram): mach-virt.ram\r\n",
-    "\r\n",
-  ],
-};
 
 /** Starts a stub; it listens when this resolves. */
 export async function startStub(options: StubOptions = {}): Promise<ScriptedStub> {
@@ -277,9 +214,8 @@ class Stub implements ScriptedStub {
 
   #arrived(socket: Socket): void {
     socket.on("error", () => undefined);
-    if (this.#client === undefined) return this.#serve(socket);
-    socket.pause();
-    this.#waiting.push(socket);
+    if (this.#client === undefined) this.#serve(socket);
+    else this.#waiting.push(socket.pause());
   }
 
   #serve(socket: Socket): void {
@@ -335,8 +271,8 @@ class Client {
 
   greet(): void {
     const { greeting } = this.#stub.script;
-    if (greeting !== undefined) return this.write(greeting);
-    if (this.#stub.running && this.#stub.script.speaks === undefined) this.#stub.stop("T02thread:01;");
+    if (greeting !== undefined) this.write(greeting);
+    else if (this.#stub.running && this.#stub.script.speaks === undefined) this.#stub.stop("T02thread:01;");
   }
 
   hangUp(): void {
@@ -357,8 +293,8 @@ class Client {
   receive(chunk: Buffer): void {
     const { script } = this.#stub;
     this.#session.wire += chunk.toString("latin1");
-    if (script.speaks !== undefined) return this.write(script.speaks);
-    if (script.greeting !== undefined) return;
+    if (script.speaks !== undefined) this.write(script.speaks);
+    if (script.speaks !== undefined || script.greeting !== undefined) return;
     for (const byte of chunk) this.#byte(byte, String.fromCharCode(byte));
   }
 
@@ -371,7 +307,11 @@ class Client {
       if (char === "+" || char === "$") this.#unacknowledged = false;
       if (char !== "$") return;
     }
-    if (this.#stub.running) return this.#whileRunning(byte, char);
+    if (this.#stub.running) this.#whileRunning(byte, char);
+    else this.#framed(byte, char);
+  }
+
+  #framed(byte: number, char: string): void {
     switch (this.#state) {
       case "idle":
         if (char === "$") this.#begin();
@@ -416,12 +356,13 @@ class Client {
   #end(told: number): void {
     if (told !== this.#sum) {
       this.#session.badChecksums++;
-      return this.write("-");
+      this.write("-");
+      return;
     }
     if (this.#body.length > this.#stub.options.packetSize) return;
     this.#session.requests.push(this.#body);
-    if (!this.#stub.options.hold) return this.#handle(this.#body, this.#session.requests.length - 1);
-    this.held.push(this.#body);
+    if (this.#stub.options.hold) this.held.push(this.#body);
+    else this.#handle(this.#body, this.#session.requests.length - 1);
     this.#stub.mostHeld = Math.max(this.#stub.mostHeld, this.held.length);
   }
 
@@ -434,20 +375,24 @@ class Client {
     const answer = this.#stub.script.answer?.(request, index);
     if (answer === undefined) {
       this.write("+");
-      return this.#asQemu(request);
+      this.#asQemu(request);
+      return;
     }
     switch (answer.kind) {
       case "reply":
         this.write("+");
-        return this.packet(answer.payload);
+        this.packet(answer.payload);
+        return;
       case "raw":
-        return this.write(answer.bytes);
+        this.write(answer.bytes);
+        return;
       case "raw-then-close":
         this.#socket.end(answer.bytes, "latin1");
         return;
       case "endless":
         this.write(answer.head);
-        return this.#flood(Buffer.from(answer.bytes, "latin1"));
+        this.#flood(Buffer.from(answer.bytes, "latin1"));
+        return;
       case "silence":
         return;
     }
@@ -460,22 +405,26 @@ class Client {
   }
 
   #asQemu(request: string): void {
-    if (request === "c" || request.startsWith("vCont;")) return this.#resume(request);
-    if (request === "D") {
-      this.#stub.breakpoints.length = 0;
-      this.packet("OK");
-      this.#stub.running = true;
-      return;
-    }
     const [, command] = /^qRcmd,(.*)$/.exec(request) ?? [];
-    if (command !== undefined) return this.#monitor(Buffer.from(command, "hex").toString("latin1"));
-    this.packet(this.#plainReply(request));
+    if (request === "c" || request.startsWith("vCont;")) this.#resume(request);
+    else if (request === "D") this.#detach();
+    else if (command !== undefined) this.#monitor(Buffer.from(command, "hex").toString("latin1"));
+    else this.packet(this.#plainReply(request));
+  }
+
+  #detach(): void {
+    this.#stub.breakpoints.length = 0;
+    this.packet("OK");
+    this.#stub.running = true;
   }
 
   #resume(request: string): void {
     this.#stub.running = true;
     const { onResume } = this.#stub.script;
-    if (onResume !== undefined) return onResume(request);
+    if (onResume !== undefined) {
+      onResume(request);
+      return;
+    }
     const thread = /^vCont;s:(\w+)/.exec(request)?.[1];
     if (thread !== undefined) setImmediate(() => this.#stub.running && this.#stub.stop(`T05thread:${thread};`));
   }

@@ -1,4 +1,5 @@
 /** QEMU and gdb as second witnesses for what a snapshot of a paused guest says. */
+import { probeAddresses } from "./addresses.ts";
 import { ebscopeJson, type Guest, gdb } from "./live.ts";
 
 interface MappingOutput {
@@ -12,30 +13,6 @@ interface RegisterOutput {
   readonly cpu: number;
   readonly stubName: string;
   readonly value: string | null;
-}
-
-/** A small generator with a fixed seed: the same addresses each time. */
-export function* randomNumbers(seed: number): Generator<number> {
-  for (let state = seed >>> 0; ; ) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    yield state;
-  }
-}
-
-/** The edges of runs, the middle of runs, and pages near and far from them. */
-export function probeAddresses(mappings: readonly MappingOutput[], count: number): bigint[] {
-  const random = randomNumbers(count);
-  const next = (below: bigint): bigint => {
-    const value = (BigInt(random.next().value) << 32n) | BigInt(random.next().value);
-    return below === 0n ? 0n : value % below;
-  };
-  const addresses: bigint[] = [0n, 0x1000n];
-  while (addresses.length < count && mappings.length > 0) {
-    const { va, size } = mappings[Number(next(BigInt(mappings.length)))] as MappingOutput;
-    const [start, length] = [BigInt(va), BigInt(size)];
-    addresses.push(start, start + length - 1n, start + next(length), start - 8n, start + length, next(1n << 44n));
-  }
-  return addresses.slice(0, count).map((address) => BigInt.asUintN(64, address) & ~7n);
 }
 
 /** Where QEMU's own translation leads on the current vCPU; null when it says that nothing is mapped. */

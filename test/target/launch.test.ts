@@ -86,12 +86,9 @@ describe("launchQemu", () => {
 
   it("ends what a script started too", async () => {
     const { seen, onLine } = lines();
-    const guest = await launch(
-      shell('sleep 600 & echo $!; touch "$(echo "$3" | sed "s/^unix://;s/,.*//")"; wait'),
-      {
-        onLine,
-      },
-    );
+    const guest = await launch(shell('sleep 600 & echo $!; touch "$(echo "$3" | sed "s/^unix://;s/,.*//")"; wait'), {
+      onLine,
+    });
     await vi.waitFor(() => expect(seen).toHaveLength(1));
     const sleeper = Number(seen[0]?.replace("stdout: ", ""));
     expect(alive(sleeper)).toBe(true);

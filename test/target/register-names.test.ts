@@ -48,7 +48,9 @@ describe("canonicalRegisterName", () => {
     expect(new Set(names).size).toBe(count);
     // All but the registers that the Arm ARM names without one, and encodings that are still reserved.
     const rest = names.filter((name) => !/_EL[0-3]$|_EL[01]2$/.test(name));
-    expect(rest.filter((name) => !/_RESERVED$|^RES_|^SPSR_(abt|fiq|irq|und)$|^(FPCR|FPSR|SVCR)$/.test(name))).toEqual([]);
+    expect(rest.filter((name) => !/_RESERVED$|^RES_|^SPSR_(abt|fiq|irq|und)$|^(FPCR|FPSR|SVCR)$/.test(name))).toEqual(
+      [],
+    );
   });
 
   it.each(["SCTLR", "AMAIR0", "APIAKEYLO_EL1"])("a canonical name of %s is its own", (stubName) => {
