@@ -11,10 +11,11 @@ import { collectTables } from "../aarch64/collect.ts";
 import { currentExceptionLevel, currentRegimeName, readRegime } from "../aarch64/regime.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { abortError, delay, throwIfAborted } from "../base/abort.ts";
-import { type PhysAddr, virt } from "../base/address.ts";
+import { type PhysAddr, phys, rangeContains, virt } from "../base/address.ts";
 import { bit } from "../base/bits.ts";
 import { EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
+import type { MemoryRange } from "../base/memory.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
 import { imageAt, imageOffsetText, readLoadedImages } from "../efi/images.ts";
 import { findSystemTable, readBootServices, type SystemTable } from "../efi/system-table.ts";
@@ -43,36 +44,41 @@ export interface Located {
 const POLL_MS = 150;
 /** Looks for which a wrong CRC of the boot services table is taken for a table under construction. */
 const CRC_PATIENCE = 20;
+/** Looks for which tables without boot services may be those of the boot before, once the firmware was seen starting. */
+const RESET_PATIENCE = 20;
 const DXE_CORE = "DxeCore";
 
 type Look =
   | { readonly kind: "found"; readonly located: Located }
   | { readonly kind: "not-yet"; readonly why: string; readonly code?: "bad-boot-services" }
+  /** The machine was reset: RAM still holds what the boot before left there. */
+  | { readonly kind: "starting" }
   | { readonly kind: "left" };
 
 /** Returns with the guest halted. */
 export async function locateExitBootServices(target: Target, options: LocateOptions): Promise<Located> {
   const giveUpAt = Date.now() + options.findTimeoutMs;
   let told = "";
+  let patience = 0;
   for (let looks = 0; ; looks++) {
     throwIfAborted(options.signal);
     const started = Date.now();
     const look = await lookOnce(target, looks > CRC_PATIENCE);
     if (look.kind === "found") return look.located;
-    if (look.kind === "left")
+    patience = look.kind === "starting" ? RESET_PATIENCE : patience - 1;
+    if (look.kind === "left" && patience < 0)
       throw new EbscopeError("already-exited", "Cannot see ExitBootServices: the guest has left boot services");
-    if (look.why !== told) options.onWaiting?.(look.why);
-    told = look.why;
-    if (Date.now() > giveUpAt) throw notFound(look, options.findTimeoutMs);
+    const why = look.kind === "not-yet" ? look.why : "the machine was reset and its firmware starts";
+    if (why !== told) options.onWaiting?.(why);
+    told = why;
+    if (Date.now() > giveUpAt) throw notFound(look, why, options.findTimeoutMs);
     await runFor(target, Math.max(POLL_MS, 4 * (Date.now() - started)), options.signal);
   }
 }
 
-function notFound({ why, code }: Look & { kind: "not-yet" }, timeoutMs: number): EbscopeError {
-  return new EbscopeError(
-    code ?? "no-system-table",
-    `Cannot find ExitBootServices: after ${timeoutMs / 1000} s, ${why}`,
-  );
+function notFound(look: Look, why: string, timeoutMs: number): EbscopeError {
+  const code = (look.kind === "not-yet" ? look.code : undefined) ?? "no-system-table";
+  return new EbscopeError(code, `Cannot find ExitBootServices: after ${timeoutMs / 1000} s, ${why}`);
 }
 
 /** Lets the guest run for a while; it is halted again afterwards whatever happens. */
@@ -107,6 +113,7 @@ async function lookOnce(target: Target, crcPatienceOver: boolean): Promise<Look>
   if (search.state === "none") {
     return runsKernel(vcpus) ? { kind: "left" } : { kind: "not-yet", why: "there is no UEFI system table in RAM" };
   }
+  if (startsFromRom(vcpus, ranges)) return { kind: "starting" };
   if (search.state === "invalid") return { kind: "not-yet", why: search.why };
   return validate(target, vcpus, search.table, crcPatienceOver);
 }
@@ -114,6 +121,16 @@ async function lookOnce(target: Target, crcPatienceOver: boolean): Promise<Look>
 /** Firmware runs identity-mapped, low, and never at EL0; a kernel that has replaced it runs in the upper half (TTBR1). */
 function runsKernel(vcpus: readonly Registers[]): boolean {
   return vcpus.some((registers) => bit(registers.get("pc") ?? 0n, 63) || currentExceptionLevel(registers) === 0);
+}
+
+/** After a reset the firmware runs from ROM until its DXE core, which writes the tables, runs from RAM. */
+function startsFromRom(vcpus: readonly Registers[], ranges: readonly MemoryRange[]): boolean {
+  const rom = ranges.filter(({ kind }) => kind === "rom");
+  const inRom = (registers: Registers): boolean => {
+    const pc = registers.get("pc");
+    return pc !== undefined && rom.some((range) => rangeContains(range, phys(pc)));
+  };
+  return !runsKernel(vcpus) && vcpus.every(inRom);
 }
 
 async function validate(

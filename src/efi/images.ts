@@ -113,9 +113,8 @@ function extentOf(image: Structure): Extent[] {
 }
 
 async function readImages(memory: PhysMemory, extents: readonly Extent[]): Promise<LoadedImage[]> {
-  const headers = await readPeHeaders(memory, extents);
+  const [headers, files] = await Promise.all([readPeHeaders(memory, extents), readFileNames(memory, extents)]);
   const paths = await readBuildPaths(memory, extents, headers);
-  const files = await readFileNames(memory, extents);
   return extents.map(({ base, size, codeType }, i) => {
     const buildPath = paths[i];
     return {

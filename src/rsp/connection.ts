@@ -10,7 +10,7 @@
  * - Any byte that reaches a running QEMU pauses it, even `+`. So a resume is a fence: it waits until every reply has come and
  *   been acknowledged, and after it nothing is written until the stop reply or a deliberate interrupt.
  * - QEMU offers no QStartNoAckMode. Each reply is acknowledged, the acknowledgements of one chunk in one write. QEMU takes the `$` of
- *   the next request as an acknowledgement too, so with `deferAcks` only the last reply of a batch costs a `+`.
+ *   the next request as an acknowledgement and never waits for one: with `impliedAcks` no `+` is sent at all.
  * - On connect QEMU pauses a running machine and sends a stop reply that nobody asked for; see `unsolicited`.
  */
 import { abortError } from "../base/abort.ts";
@@ -85,8 +85,8 @@ export class Connection {
   /** When the oldest request in flight became the oldest. */
   #headSince = 0;
   #unacknowledged = 0;
-  /** The stub takes the next request as an acknowledgement: send `+` only when no request follows. */
-  deferAcks = false;
+  /** The stub takes the next request as an acknowledgement: no `+` is sent. */
+  impliedAcks = false;
   #heardPacket = false;
   #outputs = 0;
   #stops: StopReply[] = [];
@@ -317,16 +317,15 @@ export class Connection {
       this.#frame(frame);
       if (this.closed) return;
     }
-    const drained = !this.#busy;
-    if (drained || !this.deferAcks) this.#acknowledge();
+    if (!this.impliedAcks) this.#acknowledge();
     this.#pump();
     this.#flush();
-    if (drained) this.#wakeIdle();
+    if (!this.#busy) this.#wakeIdle();
   }
 
   /** The guest is halted whenever a packet has come (a reply, or the stop itself), so this never disturbs a running one. */
   #acknowledge(): void {
-    const count = this.deferAcks ? Math.min(this.#unacknowledged, 1) : this.#unacknowledged;
+    const count = this.#unacknowledged;
     this.#unacknowledged = 0;
     for (let left = count; left > 0; left -= ACKS.length)
       this.#outbox.push(ACKS.subarray(0, Math.min(left, ACKS.length)));

@@ -111,7 +111,6 @@ class SocketTransport implements Transport {
     this.#socket.on("end", () => closed());
     this.#socket.on("error", closed);
     this.#socket.on("close", () => closed());
-    if (this.#socket.destroyed) queueMicrotask(closed);
     this.#socket.resume();
   }
 
@@ -120,7 +119,7 @@ class SocketTransport implements Transport {
   }
 
   close(): Promise<void> {
-    if (this.#done || this.#socket.destroyed) {
+    if (this.#done) {
       this.#socket.destroy();
       return Promise.resolve();
     }

@@ -34,8 +34,6 @@ export interface Launched {
 }
 
 const START_TIMEOUT_MS = 10_000;
-/** How long the output of a command that has ended is waited for. */
-const LAST_WORDS_MS = 300;
 /** Options of the user's that would fight with ours. QEMU takes each with two dashes as well. */
 const OURS = /^--?(S|s|gdb|daemonize)$/;
 
@@ -104,11 +102,8 @@ class LaunchedQemu implements Launched {
         ended(error.code === "ENOENT" ? "no such program" : (error.code ?? error.message)),
       );
       child.once("exit", (code, signal) => {
-        this.#running = false;
         const how = signal === null ? `it ended with status ${code}` : `ended by ${signal}`;
-        // Its last words may still be in the pipes; somebody else may hold them open.
-        child.once("close", () => ended(how));
-        setTimeout(() => ended(how), LAST_WORDS_MS).unref();
+        ended(how);
       });
     });
   }

@@ -115,7 +115,7 @@ async function describe(
   }
   const cpus = await readThreads(connection);
   const version = await monitor(connection, "info version");
-  connection.deferAcks = version !== undefined;
+  connection.impliedAcks = version !== undefined;
   const foundPhysMode = await connection.requestText("qqemu.PhyMemMode", { label: "qqemu.PhyMemMode" });
   if (!/^[01]$/.test(foundPhysMode)) {
     throw new EbscopeError(

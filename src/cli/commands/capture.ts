@@ -56,8 +56,8 @@ interface Captured {
   readonly kept: string | undefined;
 }
 
-/** After these there is no guest any more that could have been left in any state. */
-const GONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["connection-lost", "guest-ended"]);
+/** After these there is no guest any more that could have been left in any state, or nobody knows in which. */
+const GONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["connection-lost", "guest-ended", "stub-silent"]);
 
 function isGone({ error }: CaptureOutcome): boolean {
   return error !== undefined && GONE.has(error.code);
