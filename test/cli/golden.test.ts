@@ -1,0 +1,94 @@
+/** What the reading verbs print for a capture of a real guest, held against kept outputs, the schemas and the README. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Type } from "typebox";
+import { Errors } from "typebox/schema";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { DiffJson, ExplainJson, MappingJson, PointJson, RegisterJson, TableJson } from "../../src/api/schemas.ts";
+import { buildProgram } from "../../src/cli/program.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const CAPTURE = "test/fixtures/boot-service.ebs";
+
+afterEach(() => vi.restoreAllMocks());
+
+/** Runs one command line in this process, from the root of the project; returns what it printed as data. */
+async function run(line: string): Promise<string> {
+  let printed = "";
+  vi.spyOn(process, "cwd").mockReturnValue(ROOT);
+  vi.spyOn(process.stdout, "write").mockImplementation((chunk) => {
+    printed += String(chunk);
+    return true;
+  });
+  let code = -1;
+  const program = buildProgram((result) => {
+    code = result;
+  });
+  const args = line.split(" ").map((word) => (word === "CAPTURE" ? join(ROOT, CAPTURE) : word));
+  await program.parseAsync(args, { from: "user" });
+  vi.restoreAllMocks();
+  expect(code).toBe(0);
+  return printed.replaceAll(ROOT, "");
+}
+
+const GOLDEN: readonly (readonly [file: string, line: string])[] = [
+  ["diff.txt", "diff CAPTURE"],
+  ["diff-all.txt", "diff CAPTURE --all"],
+  ["diff-after-fault.txt", "diff CAPTURE --from after --to fault"],
+  ["points.txt", "show CAPTURE points"],
+  ["fault.txt", "show CAPTURE fault"],
+  ["tables.txt", "show CAPTURE tables --at before"],
+  ["mappings.txt", "show CAPTURE mappings --at before"],
+  ["registers.txt", "show CAPTURE registers --at fault"],
+  ["explain-null.txt", "explain CAPTURE 0"],
+  ["explain-changed.txt", "explain CAPTURE 0x7c450000"],
+  ["explain-outside.txt", "explain CAPTURE 0xffff000000000000"],
+];
+
+describe("ebscope, on the capture of the demo's guest, prints", () => {
+  it.each(GOLDEN)("%s for `%s`", async (file, line) => {
+    const path = join(ROOT, "test/cli/golden", file);
+    const printed = await run(line);
+    if (process.env.EBSCOPE_GOLDEN === "write") writeFileSync(path, printed);
+    expect(printed).toBe(readFileSync(path, "utf8"));
+  });
+});
+
+describe("the JSON of a real capture is as the schemas say:", () => {
+  it.each([
+    ["diff CAPTURE --json", DiffJson],
+    ["diff CAPTURE --from after --to fault --json", DiffJson],
+    ["show CAPTURE registers --json", Type.Array(RegisterJson)],
+    ["show CAPTURE mappings --json", Type.Array(MappingJson)],
+    ["show CAPTURE tables --json", Type.Array(TableJson)],
+    ["show CAPTURE points --json", Type.Array(PointJson)],
+    ["explain CAPTURE 0 --json", ExplainJson],
+    ["explain CAPTURE 0x7c450000 --json", ExplainJson],
+  ])("%s", async (line, schema) => {
+    const value: unknown = JSON.parse(await run(line));
+    const [valid, errors] = Errors(schema, value);
+    expect(errors).toEqual([]);
+    expect(valid).toBe(true);
+    expect(JSON.stringify(value).length).toBeGreaterThan(200);
+  });
+
+  it("an object without a required member is refused, so that the check can fail", () => {
+    const [valid] = Errors(DiffJson, { status: "0x0" });
+    expect(valid).toBe(false);
+  });
+});
+
+describe("README.md", () => {
+  const readme = readFileSync(join(ROOT, "README.md"), "utf8");
+
+  it("shows the diff of the demo as it is printed, from its second line on", () => {
+    const [title = "", , ...rest] = readFileSync(join(ROOT, "test/cli/golden/diff.txt"), "utf8").split("\n");
+    expect(readme).toContain(title);
+    expect(readme).toContain(rest.join("\n").trimEnd());
+  });
+
+  it("shows the explanation of a changed page as it is printed", () => {
+    expect(readme).toContain(readFileSync(join(ROOT, "test/cli/golden/explain-changed.txt"), "utf8").trimEnd());
+  });
+});
