@@ -316,7 +316,7 @@ function managesDirtyState(tcr: bigint, twoRoots: boolean, registers: Registers)
   return implemented && (twoRoots ? bitsNumber(tcr, 40, 39) : bitsNumber(tcr, 22, 21)) === 0b11;
 }
 
-/** The addresses a descriptor or TTBR may name end here, as a page number; above is an Address size fault (D8.2.4). */
+/** The addresses a descriptor or TTBR may name end here, as a page number; above is an Address size fault (D8.2, "Address size fault"). */
 export function outputEnd(regime: Regime): number {
   return 2 ** (regime.outputBits - PAGE_BITS);
 }

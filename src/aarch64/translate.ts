@@ -115,7 +115,7 @@ export class Translator {
   }
 }
 
-/** The address in a TTBR or descriptor is wider than TCR_ELx.{IPS,PS} allows (D8.2.4). */
+/** The address in a TTBR or descriptor is wider than TCR_ELx.{IPS,PS} allows (D8.2, "Address size fault"). */
 function addressSizeFault(level: number): Translation {
   return { mapped: false, why: `address size fault, level ${level}`, level };
 }

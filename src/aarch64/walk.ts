@@ -4,7 +4,7 @@
  *
  * Source: Arm ARM DDI 0487, D8.2 and D8.3. A table that is not at hand is lost coverage, never "unmapped". Addresses inside are page
  * numbers (address / 4096, below 2^52, so exact as doubles). A descriptor that names an address wider than TCR_ELx.{IPS,PS} allows
- * maps nothing (an Address size fault, D8.2.4). Tables are untrusted: the numbers of tables visited and of runs are bounded, since a
+ * maps nothing (an Address size fault, D8.2). Tables are untrusted: the numbers of tables visited and of runs are bounded, since a
  * table may be referred to from many places.
  */
 import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";

@@ -9,7 +9,7 @@ import { randomWorld } from "../support/tables.ts";
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
-const WORLDS = 4000;
+const WORLDS = 3000;
 const ADDRESSES = 30;
 
 function resultText(result: Translation): string {

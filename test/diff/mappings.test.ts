@@ -116,7 +116,7 @@ function changeText({ kind, va, size, before, after }: MappingChange): string {
 describe("the difference of random maps", () => {
   it("is that of a comparison page by page, in maximal runs, with nothing claimed where either side is lost", () => {
     const kinds = new Map<string, number>();
-    for (let seed = 0; seed < 6000; seed++) {
+    for (let seed = 0; seed < 4000; seed++) {
       const random = new Random(seed);
       const size = random.between(1, 40);
       const base = random.pick([0, 0x8_0000, 2 ** 52 - 64]);
@@ -128,7 +128,7 @@ describe("the difference of random maps", () => {
       if (got.join("\n") !== wanted.join("\n")) expect(got, `seed ${seed}`).toEqual(wanted);
       for (const { kind } of changes) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
     }
-    for (const kind of ["added", "removed", "changed", "moved"]) expect(kinds.get(kind), kind).toBeGreaterThan(1000);
+    for (const kind of ["added", "removed", "changed", "moved"]) expect(kinds.get(kind), kind).toBeGreaterThan(700);
   });
 
   it("is empty between a map and itself, however each is cut into runs", () => {

@@ -168,6 +168,8 @@ describe("a device path", () => {
     expect(name(behindEnd)).toBeUndefined();
     expect(name(Buffer.concat([Buffer.of(1, 1, 3, 0), devicePath(file("no.efi"))]))).toBeUndefined();
     expect(name(Buffer.concat([Buffer.of(1, 1, 0, 0), devicePath(file("no.efi"))]))).toBeUndefined();
+    const [shorter, disguised] = [Buffer.of(1, 1, 3, 0), Buffer.of(9, 5, 0, 0)];
+    expect(name(Buffer.concat([shorter, disguised, devicePath(file("no.efi"))]))).toBeUndefined();
     const whole = devicePath(file("yes.efi"), file("no.efi"));
     expect(name(whole.subarray(0, whole.length - 8))).toBe("yes.efi");
   });

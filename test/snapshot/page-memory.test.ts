@@ -48,7 +48,7 @@ describe("a span out of pages", () => {
 
   it("has the bytes that stand there, over as many pages as it takes", () => {
     const random = new Random(1);
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 120; i++) {
       const address = BigInt(random.below(0x3000));
       const length = random.between(1, 0x4000 - Number(address));
       const read = readFromPages(memory, span(address, length)) as MemoryRead & { state: "present" };
@@ -140,5 +140,27 @@ describe("recording memory", () => {
 
   it("knows nothing of what nobody asked for", () => {
     expect(new RecordingMemory(marked(0x1000n)).page(phys(0x1000n))).toBeUndefined();
+  });
+});
+
+describe("pages read ahead", () => {
+  it("are one batch, and are not read again when they are asked for", async () => {
+    const machine = marked(0x1000n, 0x2000n, 0x3000n);
+    const memory = new RecordingMemory(machine);
+    await memory.readAhead([phys(0x1000n), phys(0x2000n)]);
+    expect(machine.batches).toEqual([[span(0x1000n, 4096), span(0x2000n, 4096)]]);
+    const [read] = await memory.read([span(0x2ff0n, 0x20)]);
+    expect(read).toEqual({ state: "present", bytes: markedBytes(0x2ff0n, 0x20) });
+    expect(machine.batches[1]).toEqual([span(0x3000n, 4096)]);
+  });
+
+  it("are no part of the record until they are asked for", async () => {
+    const memory = new RecordingMemory(marked(0x1000n, 0x2000n));
+    await memory.readAhead([phys(0x1000n), phys(0x2000n), phys(0x9000n)]);
+    expect([...memory.pages.keys()]).toEqual([]);
+    expect(memory.page(phys(0x1000n))).toBeUndefined();
+    expect(await memory.read([span(0x9000n, 1)])).toEqual([{ state: "absent", code: "outside-memory" }]);
+    await memory.read([span(0x1800n, 1)]);
+    expect([...memory.pages.keys()]).toEqual([0x9000n, 0x1000n]);
   });
 });

@@ -1,8 +1,9 @@
-import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { chmod, mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { readCapture, writeCapture } from "../../src/snapshot/store.ts";
+import { checkWritable, readCapture, writeCapture } from "../../src/snapshot/store.ts";
 import { captureText, sampleCapture } from "../support/captures.ts";
 
 let folder = "";
@@ -117,5 +118,33 @@ describe("a file that cannot be written", () => {
     await expect(writeCapture(path, broken)).rejects.toThrow(TypeError);
     expect(await readFile(path)).toEqual(old);
     expect(await readdir(folder)).toEqual(["a.ebs"]);
+  });
+});
+
+describe("asking whether a capture can be written", () => {
+  it("leaves everything as it was when it can", async () => {
+    const path = join(folder, "a.ebs");
+    await checkWritable(path);
+    expect(await readdir(folder)).toEqual([]);
+    await writeFile(path, "old");
+    await checkWritable(path);
+    expect(await readFile(path, "utf8")).toBe("old");
+    expect(await readdir(folder)).toEqual(["a.ebs"]);
+  });
+
+  it("fails as writing would", async () => {
+    await mkdir(join(folder, "a.ebs"));
+    await expect(checkWritable(join(folder, "a.ebs"))).rejects.toMatchObject({ code: "file-unwritable" });
+    await expect(checkWritable(join(folder, "none", "a.ebs"))).rejects.toMatchObject({ code: "file-unwritable" });
+  });
+
+  it("refuses what is no regular file, as writing does: a rename would put a file in its place", async () => {
+    const pipe = join(folder, "pipe");
+    execFileSync("mkfifo", [pipe]);
+    const refused = { code: "file-unwritable", message: `Cannot write ${pipe}: it is no regular file` };
+    await expect(checkWritable(pipe)).rejects.toMatchObject(refused);
+    await expect(writeCapture(pipe, sampleCapture())).rejects.toMatchObject(refused);
+    expect((await stat(pipe)).isFIFO()).toBe(true);
+    expect(await readdir(folder)).toEqual(["pipe"]);
   });
 });

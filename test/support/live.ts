@@ -3,7 +3,7 @@
  * Shares no code with src. What is missing on the machine fails the test and says what to run; nothing is skipped.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -95,6 +95,23 @@ export async function ebscopeJson<T>(...args: readonly string[]): Promise<T> {
   const { code, stdout, stderr } = await ebscope(...args, "--json");
   if (code !== 0) throw new Error(`ebscope ${args.join(" ")} ended with ${code}:\n${stderr}`);
   return JSON.parse(stdout) as T;
+}
+
+/** How ebscope failed: its exit code and the code on stderr. Throws when it is not told as docs/errors.md says, or with a stack trace. */
+export function failure({ code, stderr }: Finished): { readonly exit: number | null; readonly code: string } {
+  const told = [...stderr.matchAll(/^ebscope: \S.*\n {2}→ \S.* \[([a-z0-9-]+)\]$/gm)];
+  if (told.length !== 1) throw new Error(`${told.length} errors on stderr, with exit code ${code}:\n${stderr}`);
+  if (/^\s+at .*[\w)]$/m.test(stderr) || /\w\.(js|ts):\d+/.test(stderr)) throw new Error(`a stack trace:\n${stderr}`);
+  return { exit: code, code: told[0]?.[1] ?? "" };
+}
+
+/** Whether a process runs; one that has ended but was not waited for does not. */
+export function processRuns(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
 }
 
 /** A temporary folder that goes when the scope ends. */
@@ -260,8 +277,29 @@ export class Guest implements AsyncDisposable {
   }
 }
 
+/** A machine at the prompt of the UEFI shell, where `START_HANDOFF` starts the test guest. The folder becomes its disk. */
+export async function guestAtShell(folder: string): Promise<Guest> {
+  need(HANDOFF);
+  copyFileSync(HANDOFF, join(folder, "handoff.efi"));
+  const disk = ["-drive", `file=fat:rw:${folder},format=raw,if=none,id=d`, "-device", "virtio-blk-device,drive=d"];
+  const guest = new Guest({ extra: disk });
+  try {
+    await guest.listening();
+    await guest.shows(/to skip/);
+    guest.type("\x1b");
+    await guest.shows(/Shell> /);
+    return guest;
+  } catch (error) {
+    await guest[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** To be typed at the prompt of `guestAtShell`. */
+export const START_HANDOFF = "FS0:\\handoff.efi mode=clean\r";
+
 /** Runs gdb-multiarch against a stub with these commands, each preceded by nothing but the connection; returns what it printed. */
-export async function gdb(guest: Guest, ...commands: readonly string[]): Promise<string> {
+export async function gdb(guest: Pick<Guest, "gdbPath">, ...commands: readonly string[]): Promise<string> {
   const args = ["-nx", "-batch", "-ex", "set architecture aarch64", "-ex", `target remote ${guest.gdbPath}`];
   for (const command of commands) args.push("-ex", command);
   const { code, stdout, stderr } = await start("gdb-multiarch", args, 60_000).finished;
