@@ -17,9 +17,20 @@ install_modules() {
   local installed=node_modules/.installed-package-lock.json
   if ! cmp -s package-lock.json "$installed"; then
     # The compiler is a development dependency, which NODE_ENV=production would leave out.
-    step "installing the node modules (npm ci)" npm ci --include=dev --no-audit --no-fund
+    step "installing the node modules (npm ci)" install_from_lock
     cp package-lock.json "$installed"
   fi
+}
+
+# npm 10 can end with 0 and nothing installed when the registry cannot be reached.
+install_from_lock() {
+  npm ci --include=dev --no-audit --no-fund || return
+  local tool
+  for tool in tsc vitest biome tsx; do
+    [[ -e node_modules/.bin/$tool ]] && continue
+    echo "npm ci ended without an error, but $tool is not there: is the package registry reachable?" >&2
+    return 1
+  done
 }
 
 build() {

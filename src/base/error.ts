@@ -40,7 +40,7 @@ export const ERROR_CODES = {
   "extension-not-decoded":
     "The tables use an architecture extension that is not decoded yet; registers and the root table are in the capture.",
   "too-many-tables":
-    "The tables are larger than the bound, or refer to themselves; raise --max-tables if they are real.",
+    "The tables are larger than a bound, or refer to each other from very many places; raise --max-tables if they are real.",
   // Files
   "file-unreadable": "Check the path and its permissions.",
   "file-unwritable": "Check that the folder exists, is writable and has room.",
