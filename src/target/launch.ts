@@ -135,9 +135,10 @@ class LaunchedQemu implements Launched {
     process.removeListener("exit", this.#atExit);
     if (this.#running) {
       this.#signal("SIGTERM");
-      const gone = await Promise.race([this.#ended.then(() => true), delay(2000).then(() => false)]);
-      if (!gone) this.#signal("SIGKILL");
+      // A timer left behind would keep ebscope itself from ending.
+      const killer = setTimeout(() => this.#signal("SIGKILL"), 2000);
       await this.#ended;
+      clearTimeout(killer);
     }
     await rm(this.#folder, { recursive: true, force: true }).catch(() => undefined);
   }

@@ -14,7 +14,7 @@
  * - Closing the connection leaves the machine paused with the breakpoints in; `D` removes them and lets it run.
  */
 
-import { throwIfAborted } from "../base/abort.ts";
+import { delay, throwIfAborted } from "../base/abort.ts";
 import { PAGE_SIZE, phys, rangeContains, type VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
 import { bytesOfHex } from "../base/hex.ts";
@@ -57,7 +57,7 @@ export async function openQemu(transport: Transport, options: AttachOptions = {}
   const connection = new Connection(transport, options);
   let leaving: Promise<void> | undefined;
   const onAbort = (): void => {
-    leaving = letGo(connection, connection.unsolicited.length > 0);
+    leaving = leave(connection);
   };
   options.signal?.addEventListener("abort", onAbort, { once: true });
   try {
@@ -71,6 +71,17 @@ export async function openQemu(transport: Transport, options: AttachOptions = {}
   } finally {
     options.signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** How long an answer is waited for that may tell whether the guest ran. */
+const LEAVE_MS = 500;
+
+/** Leaves in the middle of the attaching: a guest that ran before we came is let go. */
+async function leave(connection: Connection): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([connection.drain(), delay(LEAVE_MS, over.signal).catch(() => undefined)]);
+  over.abort();
+  await letGo(connection, connection.unsolicited.length > 0);
 }
 
 /** Closes the connection; a guest that is to run is let go first. Never throws. */

@@ -90,6 +90,20 @@ describe("requests", () => {
     expect(wire.writes.slice(1)).toEqual(["++", "+"]);
   });
 
+  it("with impliedAcks nothing is acknowledged: each request does that for the reply before it", async () => {
+    const { wire, connection } = faked();
+    connection.impliedAcks = true;
+    const replies = ["a", "b"].map((payload) => ask(connection, payload));
+    await settled();
+    wire.receive(`+${frame("1")}+${frame("2")}`);
+    await Promise.all(replies);
+    await connection.resume("c");
+    wire.receive(`+${frame("T05thread:01;")}`);
+    await connection.nextStop();
+    await settled();
+    expect(wire.wire).toBe(frame("a") + frame("b") + frame("c"));
+  });
+
   it("replies that come one byte at a time are put together", async () => {
     const stub = await stubOf({ bytewise: true, script: { answer: (request) => reply(`${request}-}`) } });
     const connection = await connectTo(stub);
@@ -140,6 +154,7 @@ describe("deadlines", () => {
     const replies = Array.from({ length: 10 }, (_, i) => ask(connection, `q${i}`));
     for (let i = 0; i < 10; i++) {
       vi.advanceTimersByTime(900);
+      await settled();
       wire.receive(`+${frame(`r${i}`)}`);
     }
     expect(await Promise.all(replies)).toHaveLength(10);
