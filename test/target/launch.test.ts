@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -45,10 +45,19 @@ function lines(): { readonly seen: string[]; readonly onLine: NonNullable<Launch
   return { seen, onLine: (source, line) => seen.push(`${source}: ${line}`) };
 }
 
-/** Whether a process runs: one that has ended but was not waited for by its parent does not. */
+/** Whether a process runs: one that has ended but was not waited for by its parent does not. Needs no `ps`, which may not be there. */
 function alive(pid: number): boolean {
-  const { stdout } = spawnSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
-  return /^[^Z\s]/.test(stdout);
+  try {
+    process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+  if (!existsSync("/proc/self/stat")) return true;
+  try {
+    return !readFileSync(`/proc/${pid}/stat`, "latin1").includes(") Z ");
+  } catch {
+    return false;
+  }
 }
 
 describe("launchQemu", () => {
