@@ -8,7 +8,7 @@ import { PAGE_SIZE, type PhysAddr } from "../base/address.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRead, PhysMemory } from "../base/memory.ts";
 import { descriptorKind, outputPage, TABLE } from "./descriptor.ts";
-import { levelShift, outputEnd, type Regime, type RegimeName, type TableRoot } from "./regime.ts";
+import { levelShift, outputEnd, type Regime, type RegimeName, type TableRoot, type TableShape } from "./regime.ts";
 import { isMissing, pageAddress, pageNumberOf, type TablePage, tablePage } from "./table-pages.ts";
 
 /** A table that could not be looked into, or a part of a regime that could not be decoded. */
@@ -48,8 +48,8 @@ interface Wanted {
 }
 
 /**
- * Fetches every table page that the regime's live roots lead to, through `memory` (which keeps what it reads), and the raw root
- * pages of what is not decoded. Returns what could not be had.
+ * Fetches every table page that the regime's live roots lead to, through `memory` (which keeps what it reads), and as many tables of
+ * what is not decoded as can be reached. Returns what could not be had.
  */
 export async function collectTables(
   memory: PhysMemory,
@@ -63,11 +63,10 @@ export async function collectTables(
     code,
     why,
   }));
-  await readPages(
-    memory,
-    regime.undecoded.flatMap(({ root }) => (root === undefined ? [] : [pageNumberOf(root)])),
-  );
   const budget = { left: options.maxTables ?? DEFAULT_MAX_TABLES };
+  for (const { root, shape } of regime.undecoded) {
+    if (root !== undefined) await collectRaw(memory, root, shape, budget);
+  }
   for (const root of regime.roots) gaps.push(...(await collectRoot(memory, regime, root, budget)));
   return gaps;
 }
@@ -101,6 +100,52 @@ async function collectRoot(
     wanted = [...next].map((pageNumber) => ({ pageNumber, first: 0, count: 512 }));
   }
   return gaps;
+}
+
+/**
+ * Fetches tables of which it is only known where table descriptors lead: a granule or an extension that is not decoded. What cannot
+ * be reached is no gap of its own, as nothing is claimed of the whole.
+ */
+async function collectRaw(
+  memory: PhysMemory,
+  root: PhysAddr,
+  shape: TableShape | undefined,
+  budget: { left: number },
+): Promise<void> {
+  if (shape === undefined) {
+    await readPages(memory, [pageNumberOf(root)]);
+    return;
+  }
+  const tablePages = 2 ** (shape.granuleBits - 12);
+  let wanted = pagesOfTable(root, shape.entries);
+  for (let level = shape.startLevel; level <= 3 && wanted.length > 0; level++) {
+    wanted.splice(Math.max(budget.left, 0));
+    budget.left -= wanted.length;
+    const pages = await readPages(
+      memory,
+      wanted.map(({ pageNumber }) => pageNumber),
+    );
+    if (level === 3) return;
+    const next = new Set<number>();
+    pages.forEach((page, i) => {
+      if (!isMissing(page)) addNextTables(page, wanted[i] as Wanted, level, Number.POSITIVE_INFINITY, next);
+    });
+    const tables = new Set([...next].map((pageNumber) => pageNumber - (pageNumber % tablePages)));
+    wanted = [...tables].flatMap((pageNumber) => pagesOfTable(pageAddress(pageNumber), tablePages * 512));
+  }
+}
+
+/** A table of any size as pages with the entries of each that belong to it. */
+function pagesOfTable(address: PhysAddr, entries: number): Wanted[] {
+  const pages: Wanted[] = [];
+  let first = Number(address & 0xfffn) >> 3;
+  for (let left = entries, pageNumber = pageNumberOf(address); left > 0; pageNumber++) {
+    const count = Math.min(left, 512 - first);
+    pages.push({ pageNumber, first, count });
+    left -= count;
+    first = 0;
+  }
+  return pages;
 }
 
 /** Adds the tables that a table names below `limit`; what lies above is no address (an Address size fault). */

@@ -37,8 +37,22 @@ export interface Undecoded {
   readonly why: string;
   /** Root table, kept raw in captures. */
   readonly root: PhysAddr | undefined;
+  /** How the tables below the root are reached, to keep them raw too; undefined when that is not known. */
+  readonly shape?: TableShape | undefined;
+  /** Descriptors have another form altogether: no table below the root can be followed. */
+  readonly foreign?: boolean;
   /** Which halves of the address space it leaves unknown: the one of TTBR0, of TTBR1, or both. */
   readonly halves: readonly ("lower" | "upper")[];
+}
+
+/** What it takes to follow tables without knowing what their leaves mean. */
+export interface TableShape {
+  /** log2 of the granule: 12, 14 or 16. */
+  readonly granuleBits: number;
+  /** -1 to 3. */
+  readonly startLevel: number;
+  /** Entries of the root, which may be concatenated tables (stage 2). */
+  readonly entries: number;
 }
 
 const BOTH_HALVES = ["lower", "upper"] as const;
@@ -217,18 +231,24 @@ function readRoot(
   undecoded: Undecoded[],
 ): TableRoot | undefined {
   if (layout.disabled) return undefined;
-  const refuse = (code: ErrorCode, why: string, root?: PhysAddr): undefined => {
-    undecoded.push({ code, why, root, halves: [layout.upper ? "upper" : "lower"] });
+  const refuse = (code: ErrorCode, why: string, root?: PhysAddr, shape?: TableShape): undefined => {
+    undecoded.push({ code, why, root, shape, halves: [layout.upper ? "upper" : "lower"] });
     return undefined;
   };
   if (ttbr === undefined) return refuse("register-missing", `the stub does not offer ${register}`);
+  const inputBits = 64 - layout.sizeOffset;
+  const shape = stage1Shape(layout.granule, inputBits);
   const rawRoot = phys(ttbr & TABLE_ADDRESS_MASK);
   if (layout.granule !== GRANULE_4K) {
     const granule = layout.granule === undefined ? "reserved" : `${layout.granule / 1024} KiB`;
-    return refuse("granule-not-decoded", `${register} uses a granule that is not decoded yet (${granule})`, rawRoot);
+    return refuse(
+      "granule-not-decoded",
+      `${register} uses a granule that is not decoded yet (${granule})`,
+      rawRoot,
+      shape,
+    );
   }
-  if (layout.wide) return refuse("extension-not-decoded", `${register} uses FEAT_LPA2 (TCR.DS = 1)`, rawRoot);
-  const inputBits = 64 - layout.sizeOffset;
+  if (layout.wide) return refuse("extension-not-decoded", `${register} uses FEAT_LPA2 (TCR.DS = 1)`, rawRoot, shape);
   // T0SZ outside 16..39 (48 with FEAT_TTST) is CONSTRAINED UNPREDICTABLE: not guessed at.
   if (inputBits > 48 || inputBits < 16) {
     return refuse("extension-not-decoded", `${register} has an address size of ${inputBits} bits`, rawRoot);
@@ -247,6 +267,30 @@ function readRoot(
   };
 }
 
+/** The starting level and size of a stage 1 root (D8.2): as few levels as resolve the input address. */
+function stage1Shape(granule: number | undefined, inputBits: number): TableShape | undefined {
+  if (granule === undefined || inputBits > 52 || inputBits < 16) return undefined;
+  const granuleBits = Math.log2(granule);
+  const startLevel = 4 - Math.ceil((inputBits - granuleBits) / (granuleBits - 3));
+  return shapeFrom(granuleBits, startLevel, inputBits);
+}
+
+/** VTCR_EL2.{TG0, SL0, T0SZ} (D24.2 VTCR_EL2): stage 2 says where it starts, and may have up to 16 tables in a row there. */
+function stage2Shape(vtcr: bigint): TableShape | undefined {
+  const granule = granuleOfTg0(bitsNumber(vtcr, 15, 14));
+  const inputBits = 64 - bitsNumber(vtcr, 5, 0);
+  if (granule === undefined || inputBits > 52 || inputBits < 16) return undefined;
+  const granuleBits = Math.log2(granule);
+  const startLevel = (granule === GRANULE_4K ? 2 : 3) - bitsNumber(vtcr, 7, 6);
+  return shapeFrom(granuleBits, startLevel, inputBits);
+}
+
+function shapeFrom(granuleBits: number, startLevel: number, inputBits: number): TableShape | undefined {
+  const shift = granuleBits + (3 - startLevel) * (granuleBits - 3);
+  const entries = 2 ** Math.max(inputBits - shift, 0);
+  return entries > 16 * 2 ** (granuleBits - 3) ? undefined : { granuleBits, startLevel, entries };
+}
+
 /** The bit of the address at which the index of a level starts: 39, 30, 21, 12 for levels 0 to 3. */
 export function levelShift(level: number): number {
   return PAGE_BITS + (3 - level) * LEVEL_BITS;
@@ -254,19 +298,20 @@ export function levelShift(level: number): number {
 
 function undecodedExtensions(name: RegimeName, el: number, sctlr: bigint, registers: Registers): Undecoded[] {
   const found: Undecoded[] = [];
-  const refuse = (why: string, code: ErrorCode = "extension-not-decoded"): void => {
-    found.push({ code, why, root: undefined, halves: BOTH_HALVES });
+  const refuse = (why: string, foreign = false): void => {
+    found.push({ code: "extension-not-decoded", why, root: undefined, foreign, halves: BOTH_HALVES });
   };
   const tcr2 = registers.get(`TCR2_EL${el}`) ?? 0n;
-  if (bit(sctlr, 25)) refuse(`SCTLR_EL${el}.EE = 1: the tables are big-endian`);
+  if (bit(sctlr, 25)) refuse(`SCTLR_EL${el}.EE = 1: the tables are big-endian`, true);
   if (bit(tcr2, 0)) refuse(`TCR2_EL${el}.PnCH = 1: bit 52 of descriptors is Protected, not Contiguous (FEAT_THE)`);
   if (bit(tcr2, 1)) refuse(`TCR2_EL${el}.PIE = 1: permissions are indirect (FEAT_S1PIE)`);
   if (bit(tcr2, 2) || bit(tcr2, 3))
     refuse(`TCR2_EL${el}.{E0POE, POE} is not 0: permissions have overlays (FEAT_S1POE)`);
   if (bit(tcr2, 4)) refuse(`TCR2_EL${el}.AIE = 1: the memory attribute index has 4 bits (FEAT_AIE)`);
-  if (bit(tcr2, 5)) refuse(`TCR2_EL${el}.D128 = 1: descriptors are 128 bits wide (FEAT_D128)`);
+  if (bit(tcr2, 5)) refuse(`TCR2_EL${el}.D128 = 1: descriptors are 128 bits wide (FEAT_D128)`, true);
   if (name === "EL1&0" && stage2Enabled(registers)) {
-    refuse("HCR_EL2.VM = 1: the tables lie at intermediate physical addresses (stage 2)", "regime-not-decoded");
+    const why = "HCR_EL2.VM = 1: the tables lie at intermediate physical addresses (stage 2)";
+    found.push({ code: "regime-not-decoded", why, root: undefined, halves: BOTH_HALVES });
   }
   return found;
 }
@@ -296,17 +341,28 @@ function readStage2(registers: Registers): Regime | undefined {
         code: "regime-not-decoded",
         why: `stage 2 is in force (VTTBR_EL2 = ${vttbr === undefined ? "not offered" : hex(vttbr)})`,
         root: vttbr === undefined ? undefined : phys(vttbr & TABLE_ADDRESS_MASK),
+        shape: stage2Shape(registers.get("VTCR_EL2") ?? 0n),
         halves: BOTH_HALVES,
       },
     ],
   };
 }
 
-/** Keeps the roots of a regime that is refused as a whole, so that its raw root tables are captured. */
+/**
+ * Keeps the roots of a regime that is refused as a whole, so that its tables are captured raw. Not behind stage 2, where roots are
+ * intermediate physical addresses; and only the root pages where descriptors have another form.
+ */
 function withRoots(undecoded: readonly Undecoded[], roots: readonly TableRoot[]): readonly Undecoded[] {
   const [first, ...rest] = undecoded;
-  if (first === undefined || roots.length === 0) return undecoded;
-  return [...roots.map(({ table }) => ({ ...first, root: table })), ...rest];
+  if (first === undefined || undecoded.some(({ code }) => code === "regime-not-decoded")) return undecoded;
+  if (roots.length === 0) return undecoded;
+  const foreign = undecoded.some((each) => each.foreign);
+  const kept = roots.map(({ table, inputBits }) => ({
+    ...first,
+    root: table,
+    shape: foreign ? undefined : stage1Shape(GRANULE_4K, inputBits),
+  }));
+  return [...kept, ...rest];
 }
 
 /** TCR_ELx.{HA, HD} (D8.5 "Hardware updates to the translation tables"); RES0 without FEAT_HAFDBS, where they count for nothing. */

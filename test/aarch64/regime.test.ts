@@ -188,12 +188,17 @@ describe("what is not decoded is refused as a whole, with its roots kept", () =>
     ["POE", { TCR2_EL1: 1n << 3n }, "extension-not-decoded"],
     ["AIE", { TCR2_EL1: 1n << 4n }, "extension-not-decoded"],
     ["D128", { TCR2_EL1: 1n << 5n }, "extension-not-decoded"],
-    ["stage 2", { HCR_EL2: VM, cpsr: atEl(1) }, "regime-not-decoded"],
   ])("%s", (_, change, code) => {
     const { roots, undecoded } = el1Regime({ ...values, ...change });
     expect(roots).toEqual([]);
     expect(undecoded.map((each) => each.root)).toEqual([0x4000_0000n, 0x5000_0000n]);
     for (const each of undecoded) expect(each).toMatchObject({ code, halves: ["lower", "upper"] });
+  });
+
+  it("stage 2, behind which roots are intermediate physical addresses and none is kept", () => {
+    const { roots, undecoded } = el1Regime({ ...values, HCR_EL2: VM, cpsr: atEl(1) });
+    expect(roots).toEqual([]);
+    expect(undecoded).toMatchObject([{ code: "regime-not-decoded", root: undefined, halves: ["lower", "upper"] }]);
   });
 
   it("LPA2, which DS says in both layouts", () => {
