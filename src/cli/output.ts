@@ -25,10 +25,10 @@ export function printError(error: EbscopeError): void {
 
 /** A reader that went away (`ebscope show … | head`) is no failure. */
 export function ignoreClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code === "EPIPE") process.exit(0);
-      throw error;
-    });
-  }
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  // Progress that nobody reads is no reason to end: a guest may be in our hands.
+  process.stderr.on("error", () => undefined);
 }

@@ -4,7 +4,7 @@
  * Source: "Debugging with GDB", appendix E; QEMU's docs/system/gdb.rst for `qqemu.*` and `Qqemu.*`; behaviour measured on QEMU 7.2
  * and 10.0 where it differs:
  * - Connecting pauses the machine. If it ran, a stop reply (T02) comes before the answer to our first request; a machine that
- *   was paused already sends none. That is how `wasRunning` is known.
+ *   was paused already sends none. That is how `wasRunning` is known. From QEMU 8.1 on no such reply comes: see `pausedUntold`.
  * - `p` works only after target.xml was read on this connection, so that comes first.
  * - Physical reads need `Qqemu.PhyMemMode:1`, a global of the QEMU process that outlives connections. Each batch sets it first and
  *   puts back what was found last, in the same pipelined write, so that it is never left set between batches.
@@ -94,9 +94,10 @@ async function negotiate(connection: Connection): Promise<Target> {
   const features = parseSupported(
     await connection.requestText("qSupported:xmlRegisters=aarch64", { label: "qSupported" }),
   );
-  const wasRunning = connection.unsolicited.length > 0;
+  const version = await monitor(connection, "info version");
+  const wasRunning = connection.unsolicited.length > 0 || (await pausedUntold(connection, version));
   try {
-    return await describe(connection, features, wasRunning);
+    return await describe(connection, features, { version, wasRunning });
   } catch (error) {
     // The guest stands still only because we came; a stub we cannot use must not be left that way.
     if (wasRunning) await connection.detach().catch(() => undefined);
@@ -104,10 +105,20 @@ async function negotiate(connection: Connection): Promise<Target> {
   }
 }
 
+/**
+ * Whether a QEMU that does not tell it (from 8.1 on) paused the machine when we connected. A machine that never ran, crashed or hit a
+ * breakpoint says so (`paused (prelaunch)`); one that the monitor's `stop` paused cannot be told from one that ran.
+ */
+async function pausedUntold(connection: Connection, version: string | undefined): Promise<boolean> {
+  const [, major = "0", minor = "0"] = /^(\d+)\.(\d+)/.exec(version ?? "") ?? [];
+  if (Number(major) < 8 || (major === "8" && minor === "0")) return false;
+  return /^VM status: paused\s*$/.test((await monitor(connection, "info status")) ?? "");
+}
+
 async function describe(
   connection: Connection,
   features: ReadonlyMap<string, string>,
-  wasRunning: boolean,
+  { version, wasRunning }: { version: string | undefined; wasRunning: boolean },
 ): Promise<Target> {
   const told = Number.parseInt(features.get("PacketSize") ?? "", 16) || 0;
   const packetSize = Math.min(Math.max(SMALL_PACKET, told), LARGE_PACKET);
@@ -125,7 +136,6 @@ async function describe(
     throw new EbscopeError("not-aarch64", `Cannot use this guest: it is ${found}, not aarch64`);
   }
   const cpus = await readThreads(connection);
-  const version = await monitor(connection, "info version");
   connection.impliedAcks = version !== undefined;
   const foundPhysMode = await connection.requestText("qqemu.PhyMemMode", { label: "qqemu.PhyMemMode" });
   if (!/^[01]$/.test(foundPhysMode)) {

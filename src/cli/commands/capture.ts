@@ -52,15 +52,15 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
 
 interface Captured {
   readonly outcome: CaptureOutcome;
-  /** How the guest was left; undefined when it is gone. */
+  /** How the guest was left; undefined when it is gone, or nobody knows. */
   readonly kept: string | undefined;
 }
 
-/** After these there is no guest any more that could have been left in any state, or nobody knows in which. */
-const GONE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(["connection-lost", "guest-ended", "stub-silent"]);
+/** After these there is no guest any more. */
+const GONE: readonly ErrorCode[] = ["connection-lost", "guest-ended"];
 
-function isGone({ error }: CaptureOutcome): boolean {
-  return error !== undefined && GONE.has(error.code);
+function endedBy({ error }: CaptureOutcome, codes: readonly ErrorCode[]): boolean {
+  return error !== undefined && codes.includes(error.code);
 }
 
 async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promise<Captured> {
@@ -70,7 +70,7 @@ async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promis
   const { wasRunning } = target.info;
   const outcome = await runCapture(target, flags, signal, wasRunning);
   const state = wasRunning ? "runs on, as it did before" : "is paused, as it was found (monitor: cont)";
-  return { outcome, kept: isGone(outcome) ? undefined : `the guest ${state}` };
+  return { outcome, kept: endedBy(outcome, [...GONE, "stub-silent"]) ? undefined : `the guest ${state}` };
 }
 
 async function captureLaunched(
@@ -86,7 +86,7 @@ async function captureLaunched(
   try {
     const target = await attachQemu(guest.address, { signal });
     const outcome = await runCapture(target, flags, signal, flags.keep ?? false);
-    if (flags.keep && !isGone(outcome)) kept = keep(guest);
+    if (flags.keep && !endedBy(outcome, GONE)) kept = keep(guest);
     return { outcome, kept };
   } finally {
     if (kept === undefined) await guest.end();
@@ -161,21 +161,23 @@ export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
   return error === undefined ? EXIT.done : EXIT.failed;
 }
 
+/** Ctrl-C, a polite kill, and the terminal that is closed. */
+const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 /** Turns the first Ctrl-C into an abort, so that the guest is left as it was found; the second ends at once. */
 async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
+  // One handler throughout: without any, a second signal would end this program before it could end a launched guest.
   const onSignal = (): void => {
+    if (controller.signal.aborted) process.exit(EXIT.failed);
     progress("stopping: leaving the guest as it was found (again to quit at once)");
     controller.abort(new EbscopeError("interrupted", "Stopped on request"));
-    process.once("SIGINT", () => process.exit(EXIT.failed));
   };
-  process.once("SIGINT", onSignal);
-  process.once("SIGTERM", onSignal);
+  for (const name of STOP_SIGNALS) process.on(name, onSignal);
   try {
     return await work(controller.signal);
   } finally {
-    process.removeListener("SIGINT", onSignal);
-    process.removeListener("SIGTERM", onSignal);
+    for (const name of STOP_SIGNALS) process.removeListener(name, onSignal);
   }
 }
 
