@@ -87,7 +87,10 @@ async function readPointers(memory: PhysMemory, listAddress: bigint): Promise<bi
   if (header === undefined || count === 0) return [];
   const address = header.u64(8);
   const lengths = [Math.ceil(count / LIST_STEP) * LIST_STEP * 8, count * 8];
-  const [whole, counted] = await readStructures(memory, lengths.map((length) => ({ address, length })));
+  const [whole, counted] = await readStructures(
+    memory,
+    lengths.map((length) => ({ address, length })),
+  );
   const list = whole ?? counted;
   if (list === undefined) return [];
   const slots = Array.from({ length: list.length / 8 }, (_, i) => list.u64(i * 8));
