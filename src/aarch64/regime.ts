@@ -30,6 +30,8 @@ export interface TableRoot {
   readonly table: PhysAddr;
   /** Whether APTable, PXNTable, UXNTable and XNTable count (TCR_ELx.HPD = 0). */
   readonly hierarchical: boolean;
+  /** TCR_ELx.TBI: bits 63:56 of an address are a tag and not looked at (for instructions too, unless TBID says otherwise). */
+  readonly topByteIgnored: boolean;
 }
 
 export interface Undecoded {
@@ -142,7 +144,7 @@ export function readRegime(name: RegimeName, registers: Registers): Regime {
       .join(", ");
     undecoded.push({
       code: "register-missing",
-      why: `the stub does not offer ${missing}`,
+      why: `not offered by the stub, or not readable: ${missing}`,
       root: undefined,
       halves: BOTH_HALVES,
     });
@@ -157,8 +159,9 @@ export function readRegime(name: RegimeName, registers: Registers): Regime {
       const root = readRoot(register, ttbr, layout, undecoded);
       if (root !== undefined) roots.push(root);
     }
-    undecoded.push(...undecodedExtensions(name, el, sctlr, registers));
+    undecoded.push(...undecodedExtensions(el, sctlr, registers));
   }
+  if (name === "EL1&0") undecoded.push(...behindStage2(registers));
   const refused = undecoded.some(({ code }) => code === "extension-not-decoded" || code === "regime-not-decoded");
   return {
     ...base,
@@ -178,6 +181,7 @@ interface RootLayout {
   readonly granule: number | undefined;
   readonly disabled: boolean;
   readonly hierarchical: boolean;
+  readonly topByteIgnored: boolean;
   readonly wide: boolean;
 }
 
@@ -191,6 +195,7 @@ function twoRootLayouts(tcr: bigint): readonly RootLayout[] {
       granule: granuleOfTg0(bitsNumber(tcr, 15, 14)),
       disabled: bit(tcr, 7),
       hierarchical: !bit(tcr, 41),
+      topByteIgnored: bit(tcr, 37),
       wide,
     },
     {
@@ -199,6 +204,7 @@ function twoRootLayouts(tcr: bigint): readonly RootLayout[] {
       granule: granuleOfTg1(bitsNumber(tcr, 31, 30)),
       disabled: bit(tcr, 23),
       hierarchical: !bit(tcr, 42),
+      topByteIgnored: bit(tcr, 38),
       wide,
     },
   ];
@@ -212,6 +218,7 @@ function oneRootLayout(tcr: bigint): RootLayout {
     granule: granuleOfTg0(bitsNumber(tcr, 15, 14)),
     disabled: false,
     hierarchical: !bit(tcr, 24),
+    topByteIgnored: bit(tcr, 20),
     wide: bit(tcr, 32),
   };
 }
@@ -264,6 +271,7 @@ function readRoot(
     startLevel,
     table: phys(ttbr & TABLE_ADDRESS_MASK & ~(alignment - 1n)),
     hierarchical: layout.hierarchical,
+    topByteIgnored: layout.topByteIgnored,
   };
 }
 
@@ -296,7 +304,7 @@ export function levelShift(level: number): number {
   return PAGE_BITS + (3 - level) * LEVEL_BITS;
 }
 
-function undecodedExtensions(name: RegimeName, el: number, sctlr: bigint, registers: Registers): Undecoded[] {
+function undecodedExtensions(el: number, sctlr: bigint, registers: Registers): Undecoded[] {
   const found: Undecoded[] = [];
   const refuse = (why: string, foreign = false): void => {
     found.push({ code: "extension-not-decoded", why, root: undefined, foreign, halves: BOTH_HALVES });
@@ -309,18 +317,25 @@ function undecodedExtensions(name: RegimeName, el: number, sctlr: bigint, regist
     refuse(`TCR2_EL${el}.{E0POE, POE} is not 0: permissions have overlays (FEAT_S1POE)`);
   if (bit(tcr2, 4)) refuse(`TCR2_EL${el}.AIE = 1: the memory attribute index has 4 bits (FEAT_AIE)`);
   if (bit(tcr2, 5)) refuse(`TCR2_EL${el}.D128 = 1: descriptors are 128 bits wide (FEAT_D128)`, true);
-  if (name === "EL1&0" && stage2Enabled(registers)) {
-    const why = "HCR_EL2.VM = 1: the tables lie at intermediate physical addresses (stage 2)";
-    found.push({ code: "regime-not-decoded", why, root: undefined, halves: BOTH_HALVES });
-  }
   return found;
 }
 
+/** EL1&0 under a hypervisor: what comes out of stage 1 is an intermediate physical address, also with stage 1 off. */
+function behindStage2(registers: Registers): Undecoded[] {
+  if (!stage2Enabled(registers)) return [];
+  const defaultCacheable = bit(registers.get("HCR_EL2") ?? 0n, 12);
+  const why = defaultCacheable
+    ? "HCR_EL2.DC = 1: stage 1 is off whatever SCTLR_EL1.M says, and stage 2 is in force"
+    : "HCR_EL2.VM = 1: the tables lie at intermediate physical addresses (stage 2)";
+  return [{ code: "regime-not-decoded", why, root: undefined, halves: BOTH_HALVES }];
+}
+
+/** HCR_EL2.VM, which HCR_EL2.DC implies. */
 function stage2Enabled(registers: Registers): boolean {
   const el = currentExceptionLevel(registers);
   const hcr = registers.get("HCR_EL2") ?? 0n;
   const hostOnly = bit(hcr, 34) && bit(hcr, 27);
-  return el !== undefined && el <= 2 && bit(hcr, 0) && !hostOnly;
+  return el !== undefined && el <= 2 && (bit(hcr, 0) || bit(hcr, 12)) && !hostOnly;
 }
 
 function readStage2(registers: Registers): Regime | undefined {

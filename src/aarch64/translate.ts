@@ -59,7 +59,7 @@ export class Translator {
 
   translate(va: VirtAddr): Walked {
     const { regime } = this;
-    if (!regime.enabled) return { steps: [], result: this.#flat(va) };
+    if (!regime.enabled && regime.undecoded.length === 0) return { steps: [], result: this.#flat(va) };
     const root = regime.roots.find((each) => inRange(each, va));
     if (root !== undefined) return this.#walk(root, va);
     const half = bit(va, 55) ? "upper" : "lower";
@@ -120,8 +120,16 @@ function addressSizeFault(level: number): Translation {
   return { mapped: false, why: `address size fault, level ${level}`, level };
 }
 
-function inRange(root: TableRoot, va: VirtAddr): boolean {
+function inRange(root: TableRoot, tagged: VirtAddr): boolean {
+  const va = root.topByteIgnored ? withoutTag(tagged) : tagged;
   return va >= root.vaBase && va - root.vaBase < 1n << BigInt(root.inputBits);
+}
+
+const TOP_BYTE = 0xffn << 56n;
+
+/** The address with bit 55 in place of its tag (D8.8 "Address tagging"). */
+function withoutTag(va: VirtAddr): VirtAddr {
+  return virt(((va >> 55n) & 1n) === 1n ? va | TOP_BYTE : va & ~TOP_BYTE);
 }
 
 /**

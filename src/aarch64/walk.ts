@@ -78,7 +78,7 @@ const UPPER_HALF = 2 ** 52 - HALF_PAGES;
 /** Walks a regime over the pages that `source` holds. */
 export function mapRegime(regime: Regime, source: PageSource): RegimeMap {
   const walk = new Walk(regime, new TablePages(source));
-  if (!regime.enabled) walk.flat();
+  if (!regime.enabled && regime.undecoded.length === 0) walk.flat();
   for (const root of regime.roots) walk.root(root);
   for (const undecoded of regime.undecoded) walk.undecoded(undecoded);
   return walk.result();

@@ -80,6 +80,8 @@ export const DiffJson = Type.Object({
   status: Nullable(Hex),
   attempts: Type.Integer(),
   partial: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+  /** Things worth knowing about how the capture was taken. */
+  notes: Type.Array(Type.String()),
   registers: Type.Array(
     Type.Object({
       cpu: Type.Integer(),
@@ -121,24 +123,41 @@ const ExplainResult = Type.Union([
   Type.Object({ mapped: Type.Null(), why: Type.String() }),
 ]);
 
-export const ExplainJson = Type.Object({
-  va: Hex,
-  points: Type.Array(
-    Type.Object({
-      point: Type.String(),
-      regime: RegimeName,
-      steps: Type.Array(
-        Type.Object({
-          level: Type.Integer(),
-          table: Hex,
-          index: Type.Integer(),
-          descriptor: Hex,
-          kind: Type.Enum(["invalid", "table", "block", "page"]),
-        }),
-      ),
-      result: ExplainResult,
-    }),
-  ),
+const Walks = Type.Array(
+  Type.Object({
+    point: Type.String(),
+    regime: RegimeName,
+    steps: Type.Array(
+      Type.Object({
+        level: Type.Integer(),
+        table: Hex,
+        index: Type.Integer(),
+        descriptor: Hex,
+        kind: Type.Enum(["invalid", "table", "block", "page"]),
+      }),
+    ),
+    result: ExplainResult,
+  }),
+);
+
+export const ExplainJson = Type.Object({ va: Hex, points: Walks });
+
+const Place = Nullable(Type.Object({ address: Hex, image: Nullable(Type.String()), section: Nullable(Type.String()) }));
+
+/** null wherever a register could not be read. */
+export const FaultJson = Type.Object({
+  cpu: Type.Integer(),
+  exceptionLevel: Type.Integer(),
+  vector: Nullable(Type.Object({ kind: Type.String(), from: Type.String() })),
+  esr: Nullable(Hex),
+  exceptionClass: Nullable(Type.Integer()),
+  summary: Nullable(Type.String()),
+  /** ELR_ELx. */
+  pc: Place,
+  far: Nullable(Hex),
+  x30: Place,
+  pcWalks: Walks,
+  farWalks: Walks,
 });
 
 export type RegisterJson = Static<typeof RegisterJson>;
@@ -147,4 +166,5 @@ export type TableJson = Static<typeof TableJson>;
 export type PointJson = Static<typeof PointJson>;
 export type CoverageJson = Static<typeof CoverageJson>;
 export type DiffJson = Static<typeof DiffJson>;
+export type FaultJson = Static<typeof FaultJson>;
 export type ExplainJson = Static<typeof ExplainJson>;

@@ -10,7 +10,7 @@ export const ERROR_CODES = {
   "connect-failed": "Check the address, and that QEMU runs with -s or -gdb ADDRESS.",
   "connect-timeout": "Check the address and whether a firewall stands between.",
   "stub-silent":
-    "QEMU serves one debugger at a time: close the other one (gdb, an IDE, another ebscope). Otherwise check that this is the gdbstub's port.",
+    "QEMU serves one debugger at a time: close the other one (gdb, an IDE, another ebscope). The guest may stand still when it leaves, because of this attempt: resume it then (monitor: cont). Otherwise check that this is the gdbstub's port.",
   "not-a-gdbstub": "Use the address given to QEMU's -gdb (or port 1234 with -s).",
   "connection-lost": "The guest or QEMU ended, or the connection was cut. Start it again and capture again.",
   "protocol-error":
@@ -19,7 +19,7 @@ export const ERROR_CODES = {
   "stub-refused": "The stub refused the request; the message names it.",
   // The guest
   "not-aarch64": "ebscope reads AArch64 guests: attach to a qemu-system-aarch64.",
-  "launch-failed": "Run the command by itself to see why it ends; QEMU's own words stand above.",
+  "launch-failed": "Run the command by itself to see why it ends; its own words, if it had any, stand above.",
   "guest-ended": "The guest or QEMU ended before the work was done; its last words stand above.",
   "no-system-table":
     "No UEFI firmware was seen in the guest's RAM. `ebscope snapshot` records a guest of any kind as it stands.",
@@ -28,7 +28,7 @@ export const ERROR_CODES = {
   "bad-boot-services":
     "The boot services table could not be trusted; the message says what was wrong. Attach later, or take an `ebscope snapshot`.",
   "timed-out": "The guest did not call ExitBootServices in time. Raise --timeout, or start the OS loader in the guest.",
-  interrupted: "Stopped on request. What was captured until then has been kept.",
+  interrupted: "What had been captured until then was written, if anything had.",
   // Reading the machine
   "outside-memory": "The address lies in no RAM or ROM of the machine; devices are never read.",
   "not-mapped": "The guest itself could not read this address: no translation exists for it.",

@@ -19,7 +19,7 @@ import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
 import { isError, statusName } from "../efi/structures.ts";
-import type { Capture, ExitAttempt, Point } from "../snapshot/model.ts";
+import { type Capture, type ExitAttempt, FAULTS_NOT_WATCHED, type Point } from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import { assemble } from "./assemble.ts";
 import { type Located, locateExitBootServices } from "./locate.ts";
@@ -203,7 +203,7 @@ class Session {
     const register = `VBAR_EL${currentExceptionLevel(registers) ?? 1}`;
     const base = registers.get(register);
     if (base === undefined) {
-      this.#note(`${register} is not offered by the stub: faults are not watched for.`);
+      this.#note(FAULTS_NOT_WATCHED);
       return;
     }
     this.#vectors = { register, base };

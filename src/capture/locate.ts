@@ -40,13 +40,19 @@ export interface Located {
   readonly pages: ReadonlySet<PhysAddr>;
 }
 
-/** How long the guest runs between two looks. */
-const POLL_MS = 150;
+/**
+ * How long the guest runs between two looks. Short whatever a look costs: between the first sight of the tables and the call a fast
+ * boot takes about a second, and a call that is missed cannot be had again.
+ */
+const POLL_MS = 100;
 /** Looks for which a wrong CRC of the boot services table is taken for a table under construction. */
 const CRC_PATIENCE = 20;
 /** Looks for which tables without boot services may be those of the boot before, once the firmware was seen starting. */
 const RESET_PATIENCE = 20;
 const DXE_CORE = "DxeCore";
+
+/** The registers that a look needs: where a vCPU is, and what its regime depends on. */
+const LOOKED_AT = /^(pc|cpsr|(SCTLR|TCR|TCR2|TTBR[01]|MAIR|HCR|VTCR|VTTBR|ID_AA64MMFR[0-3])_EL[123])$/;
 
 type Look =
   | { readonly kind: "found"; readonly located: Located }
@@ -62,7 +68,6 @@ export async function locateExitBootServices(target: Target, options: LocateOpti
   let patience = 0;
   for (let looks = 0; ; looks++) {
     throwIfAborted(options.signal);
-    const started = Date.now();
     const look = await lookOnce(target, looks > CRC_PATIENCE);
     if (look.kind === "found") return look.located;
     patience = look.kind === "starting" ? RESET_PATIENCE : patience - 1;
@@ -72,7 +77,7 @@ export async function locateExitBootServices(target: Target, options: LocateOpti
     if (why !== told) options.onWaiting?.(why);
     told = why;
     if (Date.now() > giveUpAt) throw notFound(look, why, options.findTimeoutMs);
-    await runFor(target, Math.max(POLL_MS, 4 * (Date.now() - started)), options.signal);
+    await runFor(target, POLL_MS, options.signal);
   }
 }
 
@@ -104,11 +109,12 @@ async function runFor(target: Target, milliseconds: number, signal: AbortSignal 
 }
 
 async function lookOnce(target: Target, crcPatienceOver: boolean): Promise<Look> {
+  const definitions = target.info.registers.filter(({ name }) => LOOKED_AT.test(name));
   const [rows, ranges] = await Promise.all([
-    target.readRegisters(target.info.cpus, target.info.registers),
+    target.readRegisters(target.info.cpus, definitions),
     target.memoryRanges(),
   ]);
-  const vcpus = rows.map((row) => registersOf(target.info.registers, row));
+  const vcpus = rows.map((row) => registersOf(definitions, row));
   const search = await findSystemTable(target.memory, ranges);
   if (search.state === "none") {
     return runsKernel(vcpus) ? { kind: "left" } : { kind: "not-yet", why: "there is no UEFI system table in RAM" };

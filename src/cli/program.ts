@@ -24,7 +24,7 @@ export function buildProgram(done: (code: number) => void): Command {
   verb(program, "capture")
     .summary("record a guest before and after ExitBootServices, and show the difference")
     .description(
-      "Attaches to a gdbstub (--gdb) or launches QEMU (after --), waits for ExitBootServices, records every register\n" +
+      "Attaches to a gdbstub (--gdb) or launches QEMU (after --), waits for ExitBootServices, records every register " +
         "and the page tables before and after the call, watches for a fault, writes the capture and prints the diff.",
     )
     .usage("[options] (--gdb ADDRESS | -- qemu-system-aarch64 ...)")
@@ -36,6 +36,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .addOption(seconds("--find-timeout <seconds>", "how long to wait for the firmware's system table").default(60))
     .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
     .option("--keep", "leave a launched guest running at the end")
+    .option("--pause", "leave a guest paused that was attached to, also when it ran")
     .option("-q, --quiet", "no progress on stderr")
     .option("--json", "print the diff as JSON")
     .action(async (command: string[], flags) => {
@@ -47,6 +48,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .summary("record a guest of any kind as it stands now, and let it go on")
     .requiredOption("--gdb <address>", "the stub to attach to: host:port or unix:/path")
     .requiredOption("-o, --out <file>", "the capture to write")
+    .option("--pause", "leave the guest paused, also when it ran")
     .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
     .action(async (flags: SnapshotFlags) => {
       const { snapshotCommand } = await import("./commands/capture.ts");
@@ -57,7 +59,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .summary("show what changed between two points of a capture")
     .argument("<file>", "a capture (.ebs)")
     .option("--from <point>", "the first point (default: before)")
-    .option("--to <point>", "the second point (default: after)")
+    .option("--to <point>", "the second point (default: after; with --from the last)")
     .option("--all", "list everything, not one screen")
     .option("--json", "print JSON")
     .action(async (file: string, flags) => {
@@ -71,7 +73,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .argument("<what>", SHOWN.join(", "))
     .option("--at <point>", "the point: before, after, fault, later, ... (default: after, else the last)")
     .option("--regime <name>", "only this translation regime: EL1&0, EL2, EL2&0, EL3")
-    .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)"))
+    .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)", 0))
     .option("--json", "print JSON")
     .action(async (file: string, what: string, flags) => {
       const { showCommand } = await import("./commands/show.ts");
@@ -83,7 +85,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .argument("<file>", "a capture (.ebs)")
     .argument("<address>", "a virtual address, such as 0x40000000")
     .option("--regime <name>", "the translation regime (default: the one that executes)")
-    .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)"))
+    .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)", 0))
     .option("--json", "print JSON")
     .action(async (file: string, va: string, flags) => {
       const { explainCommand } = await import("./commands/explain.ts");
@@ -121,10 +123,10 @@ function seconds(flags: string, description: string): Option {
   });
 }
 
-function count(flags: string, description: string): Option {
+function count(flags: string, description: string, minimum = 1): Option {
   return new Option(flags, description).argParser((text) => {
     const value = Number(text);
-    if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError("Give a whole number.");
+    if (!/^\d{1,9}$/.test(text) || value < minimum) throw new InvalidArgumentError("Give a whole number.");
     return value;
   });
 }

@@ -20,6 +20,8 @@ export interface Place {
   readonly address: bigint;
   /** `DxeCore+0x1234` */
   readonly image: string | undefined;
+  /** Whether the capture has a list of images: without one, "in no image" cannot be said. */
+  readonly listed: boolean;
   readonly section: string | undefined;
 }
 
@@ -35,13 +37,14 @@ export interface Fault {
   /** The Exception level that the exception was taken to. */
   readonly level: number;
   readonly vector: Vector | undefined;
-  readonly esr: bigint;
-  readonly syndrome: Syndrome;
+  /** Undefined, as the others are, when the register could not be read. */
+  readonly esr: bigint | undefined;
+  readonly syndrome: Syndrome | undefined;
   /** ELR_ELx: where it happened. */
-  readonly pc: Place;
+  readonly pc: Place | undefined;
   /** FAR_ELx; undefined when this exception does not set it. */
   readonly far: bigint | undefined;
-  readonly linkRegister: Place;
+  readonly linkRegister: Place | undefined;
   readonly pcWalks: readonly PointWalk[];
   /** Of FAR where it is another address than the PC. */
   readonly farWalks: readonly PointWalk[];
@@ -50,7 +53,7 @@ export interface Fault {
 /** Exception classes that set FAR_ELx: instruction, data, PC alignment and watchpoint (ESR_ELx.EC, D24.2.40). */
 const SETS_FAR: ReadonlySet<number> = new Set([0x20, 0x21, 0x22, 0x24, 0x25, 0x34, 0x35]);
 
-/** The fault of a capture; undefined when it has none or its registers are not there. */
+/** The fault of a capture; undefined when it has none. */
 export function readFault(capture: Capture, images: readonly LoadedImage[]): Fault | undefined {
   const point = capture.points.find(({ kind }) => kind === "fault");
   if (point === undefined) return undefined;
@@ -60,26 +63,26 @@ export function readFault(capture: Capture, images: readonly LoadedImage[]): Fau
   const esr = get(`ESR_EL${level}`);
   const elr = get(`ELR_EL${level}`);
   const lr = get("x30");
-  if (esr === undefined || elr === undefined || lr === undefined) return undefined;
-  const far = SETS_FAR.has(bitsNumber(esr, 31, 26)) ? get(`FAR_EL${level}`) : undefined;
+  const far = esr !== undefined && SETS_FAR.has(bitsNumber(esr, 31, 26)) ? get(`FAR_EL${level}`) : undefined;
   return {
     cpu: point.cpu,
     level,
     vector: vectorAt(get(`VBAR_EL${level}`) ?? 0n, get("pc") ?? 0n),
     esr,
-    syndrome: decodeSyndrome(esr),
-    pc: placeOf(images, elr),
+    syndrome: esr === undefined ? undefined : decodeSyndrome(esr),
+    pc: elr === undefined ? undefined : placeOf(images, elr),
     far,
-    linkRegister: placeOf(images, lr),
-    pcWalks: walksOf(capture, elr, point.cpu),
+    linkRegister: lr === undefined ? undefined : placeOf(images, lr),
+    pcWalks: elr === undefined ? [] : walksOf(capture, elr, point.cpu),
     farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu),
   };
 }
 
 export function placeOf(images: readonly LoadedImage[], address: bigint): Place {
   const image = imageAt(images, address);
-  if (image === undefined) return { address, image: undefined, section: undefined };
-  return { address, image: imageOffsetText(image, address), section: sectionAt(image, address)?.name };
+  const listed = images.length > 0;
+  if (image === undefined) return { address, image: undefined, listed, section: undefined };
+  return { address, image: imageOffsetText(image, address), listed, section: sectionAt(image, address)?.name };
 }
 
 /** How `address` translates at each point: in the regime that executes there unless one is named, on the point's vCPU unless one is. */

@@ -2,6 +2,7 @@
 import { hex } from "../base/hex.ts";
 import { plural } from "../base/text.ts";
 import { type Difference, isCall } from "../diff/diff.ts";
+import { isKnownChange } from "../diff/registers.ts";
 import { type Fault, type Place, readFault } from "./fault.ts";
 
 export interface Finding {
@@ -16,6 +17,9 @@ interface Facts {
   readonly difference: Difference;
   readonly fault: Fault | undefined;
 }
+
+/** Runs that one finding lists. */
+const MAX_RUNS = 20;
 
 type Rule = (facts: Facts) => Omit<Finding, "rule"> | undefined;
 
@@ -38,24 +42,40 @@ export function findingsOf(difference: Difference): readonly Finding[] {
   });
 }
 
-export function placeText({ address, image, section }: Place): string {
-  if (image === undefined) return `${hex(address)} (in no loaded image)`;
-  return `${hex(address)} (${image}${section === undefined ? "" : `, ${section}`})`;
+export function placeText(place: Place): string {
+  return `${hex(place.address)} (${placeNote(place)})`;
 }
 
-function guestFaulted({ fault }: Facts): Omit<Finding, "rule"> | undefined {
+/** `DxeCore+0x1234, .text`, or why no image can be named. */
+export function placeNote({ image, listed, section }: Place): string {
+  if (image === undefined) return listed ? "in no loaded image" : "images not recorded";
+  return `${image}${section === undefined ? "" : `, ${section}`}`;
+}
+
+const UNREAD = "could not be read";
+
+function guestFaulted({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
   if (fault === undefined) return undefined;
   const { level, syndrome, esr, far, pc, linkRegister } = fault;
+  const place = (each: Place | undefined): string => (each === undefined ? UNREAD : placeText(each));
+  const what = syndrome?.summary ?? `exception whose ESR_EL${level} ${UNREAD}`;
   return {
     severity: "error",
-    title: `The guest faulted after ExitBootServices: ${syndrome.summary}, at PC ${hex(pc.address)}.`,
+    title: `The guest faulted ${faultMoment(difference)}: ${what}, at PC ${pc === undefined ? "unknown" : hex(pc.address)}.`,
     evidence: [
-      `ESR_EL${level} = ${hex(esr)}: ${syndrome.summary}`,
-      `ELR_EL${level} = ${placeText(pc)}`,
+      `ESR_EL${level} = ${esr === undefined ? UNREAD : `${hex(esr)}: ${syndrome?.summary}`}`,
+      `ELR_EL${level} = ${place(pc)}`,
       ...(far === undefined ? [] : [`FAR_EL${level} = ${hex(far)}`]),
-      `x30 = ${placeText(linkRegister)}`,
+      `x30 = ${place(linkRegister)}`,
     ],
   };
+}
+
+/** When the fault came, by how the last call of ExitBootServices ended. */
+function faultMoment({ capture }: Difference): string {
+  const last = capture.attempts.at(-1);
+  if (last === undefined || last.status === 0n) return "after ExitBootServices";
+  return last.status === undefined ? "inside ExitBootServices" : "after a failed call of ExitBootServices";
 }
 
 function capturePartial({ difference }: Facts): Omit<Finding, "rule"> | undefined {
@@ -65,15 +85,14 @@ function capturePartial({ difference }: Facts): Omit<Finding, "rule"> | undefine
 }
 
 function controlRegisterChanged({ difference }: Facts): Omit<Finding, "rule"> | undefined {
-  const changed = difference.registers.filter((change) => change.class === "control");
+  const changed = difference.registers.filter((change) => change.class === "control" && isKnownChange(change));
   if (changed.length === 0) return undefined;
   return {
     severity: isCall(difference) ? "warning" : "info",
     title: `${plural(changed.length, "control register")} changed.`,
-    evidence: changed.map(({ cpu, name, before, after }) => {
-      const value = (side: bigint | undefined): string => (side === undefined ? "unreadable" : hex(side));
-      return `vCPU ${cpu} ${name}: ${value(before)} → ${value(after)}`;
-    }),
+    evidence: changed.map(
+      ({ cpu, name, before, after }) => `vCPU ${cpu} ${name}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}`,
+    ),
   };
 }
 
@@ -83,13 +102,21 @@ function unexpectedMappingChange({ difference }: Facts): Omit<Finding, "rule"> |
   return {
     severity: "warning",
     title: `${plural(runs.length, "run")} of mappings changed in a way that ExitBootServices is not known to do.`,
-    evidence: runs.slice(0, 20).map(({ regime, kind, va, size }) => `${regime} ${hex(va)} + ${hex(size)} ${kind}`),
+    evidence: [
+      ...runs.slice(0, MAX_RUNS).map(({ regime, kind, va, size }) => `${regime} ${hex(va)} + ${hex(size)} ${kind}`),
+      ...(runs.length > MAX_RUNS ? [`… and ${runs.length - MAX_RUNS} more`] : []),
+    ],
   };
 }
 
 function allMappingChangesExpected({ difference }: Facts): Omit<Finding, "rule"> | undefined {
-  const { mappings } = difference;
-  if (mappings.length === 0 || !isCall(difference) || mappings.some(({ expected }) => expected === null))
+  const { mappings, coverage } = difference;
+  if (
+    mappings.length === 0 ||
+    coverage.length > 0 ||
+    !isCall(difference) ||
+    mappings.some(({ expected }) => expected === null)
+  )
     return undefined;
   return {
     severity: "info",

@@ -1,4 +1,5 @@
 /** Whose memory a range is, and whether its change is what ExitBootServices is known to do. */
+import type { Attributes } from "../aarch64/descriptor.ts";
 import type { LoadedImage } from "../efi/images.ts";
 import { sectionAt } from "../efi/images.ts";
 import type { MappingChange } from "./mappings.ts";
@@ -58,6 +59,18 @@ function sectionOf(image: LoadedImage, va: bigint, size: bigint): string | null 
   return first !== undefined && va + size <= pageEnd(end) ? first.name : null;
 }
 
+/** Whether only privileged write and execute, and execute at EL0, may differ. */
+function sameButForExecution(before: Attributes, after: Attributes): boolean {
+  return (
+    before.memory === after.memory &&
+    before.shareability === after.shareability &&
+    before.accessFlag === after.accessFlag &&
+    before.global === after.global &&
+    before.el0?.read === after.el0?.read &&
+    before.el0?.write === after.el0?.write
+  );
+}
+
 /**
  * Why a change is the known effect of ExitBootServices; null when it is not known to be one. edk2's CPU driver takes the
  * protection off runtime images on ExitBootServices, since SetVirtualAddressMap will relocate them (DxeCore,
@@ -68,7 +81,7 @@ export function expectedChange(change: MappingChange, images: readonly LoadedIma
   if (change.kind !== "changed" || before === null || after === null) return null;
   const access = after.attributes;
   if (!access.read || !access.write || !access.execute) return null;
-  if (before.attributes.memory !== access.memory) return null;
+  if (!sameButForExecution(before.attributes, access)) return null;
   const owned = ownership(images, change.va, change.size);
   if (!owned.covered || owned.images.some((image) => !image.runtime)) return null;
   return {

@@ -23,6 +23,11 @@ export interface RegisterChange {
   readonly fields: readonly FieldChange[];
 }
 
+/** Whether the register is known on both sides: one that could not be read on a side has not been seen to change. */
+export function isKnownChange({ before, after }: RegisterChange): boolean {
+  return before !== undefined && after !== undefined;
+}
+
 /** Every register of every vCPU that differs, in the order of the vCPUs and of the stub's register list. */
 export function diffRegisters(capture: Capture, before: Point, after: Point): readonly RegisterChange[] {
   return capture.threads.flatMap((_, cpu) => {

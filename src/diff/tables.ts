@@ -12,16 +12,24 @@ export interface TableChange {
   readonly kind: "added" | "removed" | "changed";
 }
 
+/**
+ * Compares the table pages of a regime. Where a side has tables that could not be looked into, a page that it does not show may
+ * still be there: nothing is said of it.
+ */
 export function diffTables(name: RegimeName, before: PointView, after: PointView): readonly TableChange[] {
   const old = tablePages(before.map(name));
   const now = tablePages(after.map(name));
   const all = [...new Set([...old, ...now])].sort((a, b) => a - b);
   return all.flatMap((pageNumber): TableChange[] => {
     const pa = pageAddress(pageNumber);
-    if (!old.has(pageNumber)) return [{ regime: name, pa, kind: "added" }];
-    if (!now.has(pageNumber)) return [{ regime: name, pa, kind: "removed" }];
+    if (!old.has(pageNumber)) return isWhole(before.map(name)) ? [{ regime: name, pa, kind: "added" }] : [];
+    if (!now.has(pageNumber)) return isWhole(after.map(name)) ? [{ regime: name, pa, kind: "removed" }] : [];
     return sameContents(before, after, pa) ? [] : [{ regime: name, pa, kind: "changed" }];
   });
+}
+
+function isWhole(map: RegimeMap | undefined): boolean {
+  return map === undefined || map.lost.length === 0;
 }
 
 function tablePages(map: RegimeMap | undefined): ReadonlySet<number> {

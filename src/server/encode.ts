@@ -10,6 +10,7 @@ import type {
   CoverageJson,
   DiffJson,
   ExplainJson,
+  FaultJson,
   MappingJson,
   PointJson,
   RegisterJson,
@@ -18,7 +19,7 @@ import type {
 } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
 import { littleEndianValue } from "../base/registers.ts";
-import type { PointWalk } from "../diagnose/fault.ts";
+import type { Fault, Place, PointWalk } from "../diagnose/fault.ts";
 import type { Finding } from "../diagnose/findings.ts";
 import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
@@ -47,6 +48,7 @@ export function encodeDiff(difference: Difference, findings: readonly Finding[])
     status: orNull(capture.attempts.findLast(({ status }) => status !== undefined)?.status),
     attempts: capture.attempts.length,
     partial: capture.partial ?? null,
+    notes: [...capture.notes],
     registers: difference.registers.map(({ cpu, name, before: old, after: now, class: kind, fields }) => ({
       cpu,
       name,
@@ -143,14 +145,37 @@ export function encodePoint(capture: Capture, point: Point): PointJson {
 }
 
 export function encodeExplanation(va: bigint, walks: readonly PointWalk[]): ExplainJson {
+  return { va: hex(va), points: encodeWalks(walks) };
+}
+
+function encodeWalks(walks: readonly PointWalk[]): ExplainJson["points"] {
+  return walks.map(({ point, regime, walked }) => ({
+    point,
+    regime,
+    steps: walked.steps.map((step) => ({ ...step, table: hex(step.table), descriptor: hex(step.descriptor) })),
+    result: encodeTranslation(walked.result),
+  }));
+}
+
+/** The fault of a capture, as `show FILE fault --json` prints it. */
+export function encodeFault(fault: Fault): FaultJson {
+  const place = (each: Place | undefined): FaultJson["pc"] =>
+    each === undefined
+      ? null
+      : { address: hex(each.address), image: each.image ?? null, section: each.section ?? null };
+  const { vector, syndrome } = fault;
   return {
-    va: hex(va),
-    points: walks.map(({ point, regime, walked }) => ({
-      point,
-      regime,
-      steps: walked.steps.map((step) => ({ ...step, table: hex(step.table), descriptor: hex(step.descriptor) })),
-      result: encodeTranslation(walked.result),
-    })),
+    cpu: fault.cpu,
+    exceptionLevel: fault.level,
+    vector: vector === undefined ? null : { kind: vector.kind, from: vector.from },
+    esr: orNull(fault.esr),
+    exceptionClass: syndrome?.ec ?? null,
+    summary: syndrome?.summary ?? null,
+    pc: place(fault.pc),
+    far: orNull(fault.far),
+    x30: place(fault.linkRegister),
+    pcWalks: encodeWalks(fault.pcWalks),
+    farWalks: encodeWalks(fault.farWalks),
   };
 }
 

@@ -142,6 +142,8 @@ export function decodeCapture(bytes: Uint8Array, name: string): Capture {
   const chunks = readChunks(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), file);
   const meta = readMeta(need(chunks, "META", file), file);
   const pages = readPages(need(chunks, "PAGE", file), file);
+  if (new Set(meta.points.map(({ id }) => id)).size !== meta.points.length)
+    throw corrupt(file, "two points have one name");
   const attempts = meta.attempts.map(({ status, ...rest }) => ({
     ...mapValues(rest, BigInt),
     status: status === null ? undefined : BigInt(status),

@@ -31,6 +31,9 @@ export interface Point {
   readonly complete: boolean;
 }
 
+/** The note of a capture that could not watch for faults after the call. */
+export const FAULTS_NOT_WATCHED = "The stub does not offer the vector base register: faults are not watched for.";
+
 /** One call of ExitBootServices. */
 export interface ExitAttempt {
   readonly imageHandle: bigint;

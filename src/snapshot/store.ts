@@ -12,7 +12,12 @@ const MAX_FILE = 2 ** 30;
 export async function readCapture(path: string): Promise<Capture> {
   let bytes: Uint8Array;
   try {
-    const { size } = await stat(path);
+    const about = await stat(path);
+    // A pipe or a device has no size and may never end.
+    if (!about.isFile() && !about.isDirectory()) {
+      throw new EbscopeError("not-a-capture", `Cannot read ${printable(path)}: it is no regular file`);
+    }
+    const { size } = about;
     if (size > MAX_FILE)
       throw new EbscopeError("not-a-capture", `Cannot read ${printable(path)}: it is larger than any capture`);
     bytes = await readFile(path);

@@ -18,8 +18,6 @@ export interface LaunchOptions {
   readonly signal?: AbortSignal;
   /** Told each line that the command prints: the guest's console with -nographic, or QEMU's own words. Printable. */
   readonly onLine?: (source: "stdout" | "stderr", line: string) => void;
-  /** The process outlives ebscope: its output goes nowhere once ebscope ends. */
-  readonly keep?: boolean;
   /** How long the command may take until its stub listens. Default 10 s. */
   readonly startTimeoutMs?: number;
 }

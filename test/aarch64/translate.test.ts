@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, it, vi } from "vitest";
+import { readRegime } from "../../src/aarch64/regime.ts";
 import { joinReads, type Translation, Translator, translatedMemory } from "../../src/aarch64/translate.ts";
 import { virt } from "../../src/base/address.ts";
 import { FakeMemory } from "../support/fake-memory.ts";
@@ -196,5 +197,28 @@ describe("memory by virtual address", () => {
     const absent = { state: "absent", code: "not-mapped" } as const;
     expect(joinReads([present, absent, present])).toBe(absent);
     expect(joinReads([present, present])).toEqual({ state: "present", bytes: Buffer.of(1, 1) });
+  });
+});
+
+describe("a tagged address", () => {
+  const values = { SCTLR_EL1: 1n, MAIR_EL1: 0xffn, TTBR0_EL1: 0x1000n, TTBR1_EL1: 0x9000n, cpsr: 5n };
+  const translateTagged = (tbi: bigint, va: bigint) => {
+    const memory = new FakeMemory();
+    // Blocks of 1 GiB at level 1: T0SZ = T1SZ = 25, TG1 = 4 KiB.
+    memory.setWord(0x1000n, 0x4000_0000n | 0x401n);
+    memory.setWord(0x9000n + 511n * 8n, 0x8000_0000n | 0x401n);
+    const tcr = 25n | (25n << 16n) | (2n << 30n) | tbi;
+    const registers = { get: (name: string) => ({ ...values, TCR_EL1: tcr })[name as keyof typeof values] };
+    return new Translator(readRegime("EL1&0", registers), memory).translate(virt(va)).result;
+  };
+
+  it("is translated without its tag where TBI is 1, by bit 55", () => {
+    expect(translateTagged(1n << 37n, 0x5a00_0000_0000_1000n)).toMatchObject({ mapped: true, pa: 0x4000_1000n });
+    expect(translateTagged(1n << 38n, 0x5aff_ffff_ffff_f000n)).toMatchObject({ mapped: true, pa: 0xbfff_f000n });
+  });
+
+  it("is outside every range where TBI is 0", () => {
+    expect(translateTagged(0n, 0x5a00_0000_0000_1000n)).toMatchObject({ mapped: false });
+    expect(translateTagged(1n << 37n, 0x5aff_ffff_ffff_f000n)).toMatchObject({ mapped: false });
   });
 });

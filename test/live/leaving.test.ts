@@ -1,6 +1,6 @@
 /** How ebscope leaves a guest: running or paused as it was found, without breakpoints, in QEMU's usual mode, and for the next debugger. */
 import { once } from "node:events";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -224,20 +224,22 @@ describe("a launched guest", () => {
       const command = [...machine(options), "-serial", `file:${serial}`, "-pidfile", pidFile];
       const watch = signals.length > 0 ? "120" : "0";
       const running = startEbscope("capture", "--keep", "--watch", watch, "-o", out, "--", ...command);
-      let pid = 0;
+      let kept: { pid: number; socket: string } | undefined;
       try {
         await running.stderrShows(/watching for a fault/);
-        const seen = launched(pidFile);
-        pid = seen.pid;
+        kept = launched(pidFile);
         for (const signal of signals) running.child.kill(signal);
         const run = await running.finished;
         expect(run.code, run.stderr).toBe(signals.length > 0 ? 1 : 0);
-        expect(run.stderr).toContain(`the guest runs on: pid ${pid}, gdbstub unix:${seen.socket}`);
+        expect(run.stderr).toContain(`the guest runs on: pid ${kept.pid}, gdbstub unix:${kept.socket}`);
         await shows(serial, /end Kernel panic/);
-        expect(processRuns(pid)).toBe(true);
-        expect(await gdb({ gdbPath: seen.socket }, "info registers pc")).toMatch(/pc +0xffff/);
+        expect(processRuns(kept.pid)).toBe(true);
+        expect(await gdb({ gdbPath: kept.socket }, "info registers pc")).toMatch(/pc +0xffff/);
       } finally {
-        if (pid > 0) process.kill(pid, "SIGKILL");
+        if (kept !== undefined) {
+          process.kill(kept.pid, "SIGKILL");
+          rmSync(dirname(kept.socket), { recursive: true });
+        }
       }
     },
   );

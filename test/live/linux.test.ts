@@ -87,7 +87,7 @@ describe("Linux, attached", () => {
     await guest.shows(/Unable to mount root fs/);
     await guest.monitor("stop");
     const now = join(out.path, "now.ebs");
-    const snapshot = await ebscope("snapshot", "--gdb", guest.address, "-o", now);
+    const snapshot = await ebscope("snapshot", "--pause", "--gdb", guest.address, "-o", now);
     expect(snapshot.code, snapshot.stderr).toBe(0);
     expect(await guest.status()).toBe("paused");
     expect(await translationMismatches(guest, now, "EL1&0", 400)).toEqual([]);

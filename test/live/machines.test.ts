@@ -136,7 +136,7 @@ describe.each([
     await guest.shows(/Shell>/);
     await guest.monitor("stop");
     const file = join(folder.path, "now.ebs");
-    const { code, stderr } = await ebscope("snapshot", "--gdb", guest.address, "-o", file);
+    const { code, stderr } = await ebscope("snapshot", "--pause", "--gdb", guest.address, "-o", file);
     expect(code, stderr).toBe(0);
     expect(await guest.status()).toBe("paused");
     expect(await translationMismatches(guest, file, regime, 400)).toEqual([]);

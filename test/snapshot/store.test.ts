@@ -90,6 +90,17 @@ describe("a file that cannot be read", () => {
     await expect(readCapture(path)).rejects.toMatchObject({ code: "not-a-capture" });
   });
 
+  it("is not read when it is a device or a pipe, which may never end", async () => {
+    const pipe = join(folder, "read-pipe");
+    execFileSync("mkfifo", [pipe]);
+    for (const path of [pipe, "/dev/zero"]) {
+      await expect(readCapture(path)).rejects.toMatchObject({
+        code: "not-a-capture",
+        message: expect.stringContaining("no regular file"),
+      });
+    }
+  });
+
   it("is no capture when it is empty or something else", async () => {
     const path = join(folder, "a.ebs");
     for (const contents of ["", "hello, world, this is long"]) {

@@ -8,7 +8,7 @@ import { captureExitBootServices } from "../../capture/exit-boot-services.ts";
 import { captureNow } from "../../capture/now.ts";
 import { statusName } from "../../efi/structures.ts";
 import { parseStubAddress, stubAddressText } from "../../rsp/transport.ts";
-import type { Capture } from "../../snapshot/model.ts";
+import type { Capture, PointKind } from "../../snapshot/model.ts";
 import { checkWritable, writeCapture } from "../../snapshot/store.ts";
 import { type Launched, launchQemu } from "../../target/launch.ts";
 import { attachQemu } from "../../target/qemu.ts";
@@ -27,6 +27,7 @@ export interface CaptureFlags {
   readonly findTimeout?: number;
   readonly maxTables?: number;
   readonly keep?: boolean;
+  readonly pause?: boolean;
   readonly quiet?: boolean;
   readonly json?: boolean;
 }
@@ -34,6 +35,7 @@ export interface CaptureFlags {
 /** Captures the handoff of an attached or launched guest, writes it and prints the diff. */
 export async function captureCommand(command: readonly string[], flags: CaptureFlags): Promise<number> {
   const launching = command.length > 0;
+  if (flags.out === "") throw new EbscopeError("usage", "Cannot write the capture: --out names no file");
   if (launching === (flags.gdb !== undefined)) {
     throw new EbscopeError("usage", "Cannot tell which guest to capture", {
       next: "Give --gdb ADDRESS to attach, or -- and a QEMU command to launch.",
@@ -67,9 +69,9 @@ async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promis
   const address = parseStubAddress(flags.gdb ?? "");
   tell(flags, `attaching to ${stubAddressText(address)}`);
   const target = await attachQemu(address, { signal });
-  const { wasRunning } = target.info;
-  const outcome = await runCapture(target, flags, signal, wasRunning);
-  const state = wasRunning ? "runs on, as it did before" : "is paused, as it was found (monitor: cont)";
+  const runs = target.info.wasRunning && !flags.pause;
+  const outcome = await runCapture(target, flags, signal, runs);
+  const state = runs ? "runs on, as it did before" : "is paused (monitor: cont)";
   return { outcome, kept: endedBy(outcome, [...GONE, "stub-silent"]) ? undefined : `the guest ${state}` };
 }
 
@@ -95,7 +97,7 @@ async function captureLaunched(
 
 function keep(guest: Launched): string {
   guest.leave();
-  return `the guest runs on: pid ${guest.pid}, gdbstub ${stubAddressText(guest.address)}`;
+  return `the guest runs on without its console: pid ${guest.pid}, gdbstub ${stubAddressText(guest.address)}`;
 }
 
 async function runCapture(
@@ -127,18 +129,20 @@ async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags): 
   if (capture.points.length > 1) await printDiff(capture, file, flags.json ? { json: true } : {});
   if (error !== undefined) {
     printError(error);
-    return capture.points.some(({ kind }) => kind === "after") ? EXIT.failed : exitCodeOf(error);
+    return has(capture, "after") ? EXIT.failed : exitCodeOf(error);
   }
-  return faulted(capture) ? EXIT.faulted : EXIT.done;
+  if (!has(capture, "fault")) return EXIT.done;
+  return has(capture, "after") ? EXIT.faulted : EXIT.failed;
 }
 
-function faulted(capture: Capture): boolean {
-  return capture.points.some(({ kind }) => kind === "fault");
+function has(capture: Capture, wanted: PointKind): boolean {
+  return capture.points.some(({ kind }) => kind === wanted);
 }
 
 export interface SnapshotFlags {
   readonly gdb: string;
   readonly out: string;
+  readonly pause?: boolean;
   readonly maxTables?: number;
   readonly quiet?: boolean;
 }
@@ -151,7 +155,9 @@ export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
     try {
       return await captureNow(target, CREATED_BY, flags.maxTables === undefined ? {} : { maxTables: flags.maxTables });
     } finally {
-      await target.release(target.info.wasRunning);
+      const runs = target.info.wasRunning && !flags.pause;
+      await target.release(runs);
+      progress(runs ? "the guest runs on" : "the guest is paused (monitor: cont)");
     }
   });
   if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");

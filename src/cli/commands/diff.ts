@@ -1,5 +1,7 @@
 /** `ebscope diff FILE` */
 
+import { EbscopeError } from "../../base/error.ts";
+import { printable } from "../../base/text.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
 import { encodeDiff } from "../../server/encode.ts";
@@ -25,6 +27,7 @@ export async function diffCommand(file: string, flags: DiffFlags): Promise<numbe
 export async function printDiff(capture: Capture, file: string, flags: DiffFlags): Promise<void> {
   const [from, to] =
     flags.from !== undefined && flags.to !== undefined ? [flags.from, flags.to] : pairOf(capture, flags);
+  if (from === to) throw new EbscopeError("usage", `Cannot compare the point ${printable(from, 40)} with itself`);
   const difference = await diffPoints(capture, findPoint(capture, from), findPoint(capture, to));
   const findings = findingsOf(difference);
   if (flags.json) printData(jsonText(encodeDiff(difference, findings)));

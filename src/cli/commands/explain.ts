@@ -2,11 +2,12 @@
 import { EbscopeError } from "../../base/error.ts";
 import { hex16, parseInteger } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
-import { placeOf, walksOf } from "../../diagnose/fault.ts";
+import { type PointWalk, placeOf, walksOf } from "../../diagnose/fault.ts";
 import { placeText } from "../../diagnose/findings.ts";
 import { regimeNames } from "../../diff/diff.ts";
 import { capturedImages, PointView } from "../../diff/point-view.ts";
 import { encodeExplanation } from "../../server/encode.ts";
+import type { Capture } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
 import { jsonText, printData } from "../output.ts";
@@ -18,6 +19,13 @@ export interface ExplainFlags {
   readonly regime?: string;
   readonly cpu?: number;
   readonly json?: boolean;
+}
+
+/** The points at which the regime that was asked for is not live. */
+function elsewhere(capture: Capture, walks: readonly PointWalk[]): string[] {
+  const shown = new Set(walks.map(({ point }) => point));
+  const missing = capture.points.filter(({ id }) => !shown.has(id)).map(({ id }) => id);
+  return missing.length === 0 ? [] : [style.quiet(`  at ${missing.join(", ")}: the regime is not live`)];
 }
 
 export async function explainCommand(file: string, text: string, flags: ExplainFlags): Promise<number> {
@@ -42,7 +50,9 @@ export async function explainCommand(file: string, text: string, flags: ExplainF
   if (flags.json) printData(jsonText(encodeExplanation(va, walks)));
   else {
     const place = placeText(placeOf(await capturedImages(capture), va));
-    printData([style.heading(`${hex16(va)}  ${place}`), ...renderWalks(walks)].join("\n"));
+    printData(
+      [style.heading(`${hex16(va)}  ${place}`), ...renderWalks(walks), ...elsewhere(capture, walks)].join("\n"),
+    );
   }
   return EXIT.done;
 }

@@ -33,6 +33,7 @@ export function regimesOf(view: PointView, wanted: string | undefined): readonly
     throw new EbscopeError(
       "usage",
       `Cannot show the regime ${JSON.stringify(wanted)}: live here are ${live.join(", ")}`,
+      { next: "Give one of those, in quotes because of the &." },
     );
   }
   return [name];

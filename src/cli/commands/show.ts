@@ -4,13 +4,13 @@ import { hex, hex16 } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import { readFault } from "../../diagnose/fault.ts";
 import { coverageOf } from "../../diff/diff.ts";
-import { capturedImages } from "../../diff/point-view.ts";
-import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
+import { capturedImages, type PointView } from "../../diff/point-view.ts";
+import { encodeFault, encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";
 import { SHOWN, type Shown } from "../defaults.ts";
 import { EXIT } from "../exit-code.ts";
-import { jsonText, printData } from "../output.ts";
+import { jsonText, printData, progress } from "../output.ts";
 import { renderCoverage, renderFault } from "../render/diff.ts";
 import { renderMappings } from "../render/mappings.ts";
 import { renderRegisters } from "../render/registers.ts";
@@ -38,7 +38,7 @@ async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<st
     case "points":
       return showPoints(capture, flags);
     case "fault":
-      return showFault(capture);
+      return showFault(capture, flags);
     case "registers":
       return showRegisters(capture, pointAt(capture, flags.at), flags);
     case "mappings":
@@ -46,6 +46,11 @@ async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<st
     case "tables":
       return showTables(capture, pointAt(capture, flags.at), flags);
   }
+}
+
+/** An array has no place for what is not known: that goes to stderr, so that an empty one is not taken for "nothing mapped". */
+function warnOfGaps(view: PointView): void {
+  for (const line of renderCoverage(coverageOf(view), Number.POSITIVE_INFINITY)) progress(line);
 }
 
 function heading(point: Point): string {
@@ -69,13 +74,13 @@ function showPoints(capture: Capture, flags: ShowFlags): string {
   return [...table(rows, ""), ...capture.notes.map((note) => printable(note, 500)), ...partial].join("\n");
 }
 
-async function showFault(capture: Capture): Promise<string> {
+async function showFault(capture: Capture, flags: ShowFlags): Promise<string> {
   const fault = readFault(capture, await capturedImages(capture));
   if (fault === undefined) {
     const ids = capture.points.map(({ id }) => id).join(", ");
     throw new EbscopeError("no-such-point", `Cannot show the fault: the capture has none (its points: ${ids})`);
   }
-  return renderFault(fault).join("\n");
+  return flags.json ? jsonText(encodeFault(fault)) : renderFault(fault).join("\n");
 }
 
 function showRegisters(capture: Capture, point: Point, flags: ShowFlags): string {
@@ -91,7 +96,10 @@ async function showMappings(capture: Capture, point: Point, flags: ShowFlags): P
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
   const images = await capturedImages(capture);
-  if (flags.json) return jsonText(encodeMappings(view, names, images));
+  if (flags.json) {
+    warnOfGaps(view);
+    return jsonText(encodeMappings(view, names, images));
+  }
   const lines = [heading(point), ...renderMappings(view, names, images)];
   return [...lines, ...renderCoverage(coverageOf(view), 20)].join("\n");
 }
@@ -99,7 +107,10 @@ async function showMappings(capture: Capture, point: Point, flags: ShowFlags): P
 function showTables(capture: Capture, point: Point, flags: ShowFlags): string {
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
-  if (flags.json) return jsonText(encodeTables(view, names));
+  if (flags.json) {
+    warnOfGaps(view);
+    return jsonText(encodeTables(view, names));
+  }
   const lines = [heading(point)];
   for (const name of names) {
     const regime = view.regime(name);

@@ -2,11 +2,11 @@
 
 import { hex, hex16 } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
-import { type Fault, type Place, readFault } from "../../diagnose/fault.ts";
-import type { Finding } from "../../diagnose/findings.ts";
+import { type Fault, type Place, type PointWalk, readFault } from "../../diagnose/fault.ts";
+import { type Finding, placeNote } from "../../diagnose/findings.ts";
 import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
 import { statusName } from "../../efi/structures.ts";
-import type { Capture } from "../../snapshot/model.ts";
+import { type Capture, FAULTS_NOT_WATCHED } from "../../snapshot/model.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
 import { renderRegisterChanges } from "./registers.ts";
 import { style, table } from "./style.ts";
@@ -28,7 +28,11 @@ export function renderDiff(difference: Difference, findings: readonly Finding[],
     ...renderHeader(difference, options.file),
     ...findings.filter(({ severity }) => severity !== "info").map(findingLine),
     "",
-    ...renderMappingChanges(difference.mappings, { limit, judged: isCall(difference) }),
+    ...renderMappingChanges(difference.mappings, {
+      limit,
+      judged: isCall(difference),
+      unknown: difference.coverage.length,
+    }),
     "",
     ...renderRegisterChanges(difference.registers, { all: options.all, vcpus: capture.threads.length }),
     "",
@@ -45,16 +49,19 @@ function renderHeader({ capture, before, after }: Difference, file: string): str
   const status = capture.attempts.at(-1)?.status;
   const returned =
     status === undefined
-      ? ""
+      ? calls > 0
+        ? "ExitBootServices did not return"
+        : ""
       : `ExitBootServices returned ${statusName(status) ?? hex(status)}${calls > 1 ? ` on call ${calls}` : ""}`;
   const regimes = regimeNames(before, after).join(", ");
+  const vcpus = capture.threads.length;
+  const whose = vcpus > 1 ? `mappings as vCPU ${before.cpu} of ${vcpus} sees them` : "1 vCPU";
   const partial = capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message)}`)];
   return [
     style.heading([returned, `${before.point.id} → ${after.point.id}`].filter((text) => text !== "").join("   ")),
-    style.quiet(
-      `${printable(file)}: QEMU ${printable(capture.qemuVersion ?? "?")}, ${plural(capture.threads.length, "vCPU")}, ${regimes}`,
-    ),
+    style.quiet(`${printable(file)}: QEMU ${printable(capture.qemuVersion ?? "?")}, ${whose}, ${regimes}`),
     ...partial,
+    ...capture.notes.map((note) => style.warn(`  ${printable(note, 500)}`)),
   ];
 }
 
@@ -76,7 +83,7 @@ function renderTables({ tables }: Difference, limit: number): string[] {
 /** Pointers that became NULL are named on one line, and services only counted; everything else is listed with its values. */
 function renderEfi(changes: readonly EfiChange[], all: boolean): string[] {
   if (changes.length === 0) return [];
-  const zeroed = changes.filter(({ after }) => after === 0n && !all);
+  const zeroed = changes.filter(({ before, after }) => after === 0n && before !== undefined && !all);
   const services = zeroed.filter(({ name }) => name.startsWith(SERVICES));
   const pointers = zeroed.filter((change) => !services.includes(change)).map(({ name }) => name);
   const rows = changes
@@ -113,6 +120,8 @@ export function renderCoverage(coverage: readonly Coverage[], limit: number): st
 
 function renderEnding(capture: Capture, to: string): string[] {
   if (!capture.points.some(({ kind }) => kind === "later") || to === "later") return [];
+  if (capture.notes.includes(FAULTS_NOT_WATCHED))
+    return ["", `${style.heading("Afterwards")}  faults were not watched for`];
   return ["", `${style.heading("Afterwards")}  no fault in the time watched (point later: --to later)`];
 }
 
@@ -121,22 +130,26 @@ export function renderFault(fault: Fault): string[] {
   const { vector, syndrome, level, esr, pc, far, linkRegister } = fault;
   const how = vector === undefined ? "exception" : `${vector.kind} exception from ${vector.from}`;
   const rows = [
-    ["PC", hex(pc.address), placeNote(pc)],
-    [`ESR_EL${level}`, hex(esr), `EC 0x${syndrome.ec.toString(16)}: ${syndrome.summary}`],
+    placeRow("PC", pc),
+    esr === undefined
+      ? [`ESR_EL${level}`, "could not be read", ""]
+      : [`ESR_EL${level}`, hex(esr), `EC 0x${syndrome?.ec.toString(16)}: ${syndrome?.summary}`],
     ...(far === undefined ? [] : [[`FAR_EL${level}`, hex(far), ""]]),
-    ["x30", hex(linkRegister.address), placeNote(linkRegister)],
+    placeRow("x30", linkRegister),
   ];
   return [
     style.bad(style.heading(`Fault on vCPU ${fault.cpu}, taken to EL${level}: ${how}`)),
     ...table(rows),
-    `${style.heading(`Walk of PC ${hex16(pc.address)}`)}`,
-    ...renderWalks(fault.pcWalks),
-    ...(fault.farWalks.length === 0
-      ? []
-      : [style.heading(`Walk of FAR ${hex16(far ?? 0n)}`), ...renderWalks(fault.farWalks)]),
+    ...renderWalkOf("PC", pc?.address, fault.pcWalks),
+    ...renderWalkOf("FAR", far, fault.farWalks),
   ];
 }
 
-function placeNote({ image, section }: Place): string {
-  return image === undefined ? "in no loaded image" : `${image}${section === undefined ? "" : ` ${section}`}`;
+function placeRow(name: string, place: Place | undefined): string[] {
+  return place === undefined ? [name, "could not be read", ""] : [name, hex(place.address), placeNote(place)];
+}
+
+function renderWalkOf(name: string, address: bigint | undefined, walks: readonly PointWalk[]): string[] {
+  if (address === undefined || walks.length === 0) return [];
+  return [style.heading(`Walk of ${name} ${hex16(address)}`), ...renderWalks(walks)];
 }

@@ -56,21 +56,26 @@ export interface MappingListOptions {
   readonly limit: number;
   /** Whether the changes are ExitBootServices's, so that it can be said which are expected. */
   readonly judged: boolean;
+  /** Parts of the tables of which nothing is known. */
+  readonly unknown: number;
 }
 
 /** The section of the diff about mappings: what is unexpected run by run, what is expected by image. */
 export function renderMappingChanges(changes: readonly OwnedMappingChange[], options: MappingListOptions): string[] {
-  if (changes.length === 0) return [`${style.heading("Mappings")}  nothing changed`];
+  const unknown = options.unknown === 0 ? "" : style.warn(`; ${plural(options.unknown, "part")} not known, see below`);
+  if (changes.length === 0) {
+    return [`${style.heading("Mappings")}  ${unknown === "" ? "nothing changed" : `no change seen${unknown}`}`];
+  }
   const unexpected = changes.filter(({ expected }) => expected === null);
   const expected = changes.filter((change) => change.expected !== null);
   const pages = plural(pageCount(changes), "page");
   const judgement =
     unexpected.length === 0
-      ? style.good("all expected")
+      ? style.good(unknown === "" ? "all expected" : "those expected")
       : style.warn(`${plural(pageCount(unexpected), "page")} in ${plural(unexpected.length, "run")} not expected`);
   const verdict = options.judged ? `, ${judgement}` : "";
   const lines = [
-    `${style.heading("Mappings")}  ${pages} (${roughSize(pageCount(changes) << 12n)}) changed in ${plural(changes.length, "run")}${verdict}`,
+    `${style.heading("Mappings")}  ${pages} (${roughSize(pageCount(changes) << 12n)}) changed in ${plural(changes.length, "run")}${verdict}${unknown}`,
   ];
   lines.push(...limited(unexpected.map(changeRow), options.limit, "run"));
   if (expected.length > 0) lines.push(...renderExpected(expected, options));

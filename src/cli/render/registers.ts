@@ -4,7 +4,7 @@ import { type DecodedField, decodeFields, type RegisterClass, registerClass } fr
 import { hex } from "../../base/hex.ts";
 import { littleEndianValue } from "../../base/registers.ts";
 import { plural } from "../../base/text.ts";
-import type { RegisterChange } from "../../diff/registers.ts";
+import { isKnownChange, type RegisterChange } from "../../diff/registers.ts";
 import { type Capture, type Point, pointRegisters } from "../../snapshot/model.ts";
 import { style, table } from "./style.ts";
 
@@ -15,7 +15,8 @@ export function renderRegisterChanges(
   changes: readonly RegisterChange[],
   options: { readonly all: boolean; readonly vcpus: number },
 ): string[] {
-  const control = changes.filter((change) => change.class === "control");
+  const control = changes.filter((change) => change.class === "control" && isKnownChange(change));
+  const unknown = changes.filter((change) => !isKnownChange(change));
   const verdict =
     control.length === 0
       ? style.good("no control register changed")
@@ -31,6 +32,9 @@ export function renderRegisterChanges(
   const rest = changes.length - listed.length;
   return [
     `${style.heading("Registers")}  ${verdict}`,
+    ...(unknown.length > 0
+      ? [style.warn(`  ${plural(unknown.length, "register")} could not be read on one side`)]
+      : []),
     ...table(rows),
     ...(rest > 0
       ? [style.quiet(`  … ${countsText(changes.filter((change) => !listed.includes(change)))} more: --all`)]
