@@ -61,6 +61,9 @@ interface Captured {
 /** After these there is no guest any more. */
 const GONE: readonly ErrorCode[] = ["connection-lost", "guest-ended"];
 
+/** After these nobody knows how the guest stands, if there is one. */
+const UNKNOWN: readonly ErrorCode[] = [...GONE, "stub-silent"];
+
 function endedBy({ error }: CaptureOutcome, codes: readonly ErrorCode[]): boolean {
   return error !== undefined && codes.includes(error.code);
 }
@@ -72,7 +75,7 @@ async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promis
   const runs = target.info.wasRunning && !flags.pause;
   const outcome = await runCapture(target, flags, signal, runs);
   const state = runs ? "runs on, as it did before" : "is paused (monitor: cont)";
-  return { outcome, kept: endedBy(outcome, [...GONE, "stub-silent"]) ? undefined : `the guest ${state}` };
+  return { outcome, kept: endedBy(outcome, UNKNOWN) ? undefined : `the guest ${state}` };
 }
 
 async function captureLaunched(
@@ -152,12 +155,14 @@ export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
   await checkWritable(flags.out);
   const { capture, error } = await withInterrupt(async (signal) => {
     const target = await attachQemu(parseStubAddress(flags.gdb), { signal });
+    const runs = target.info.wasRunning && !flags.pause;
     try {
-      return await captureNow(target, CREATED_BY, flags.maxTables === undefined ? {} : { maxTables: flags.maxTables });
+      const options = flags.maxTables === undefined ? {} : { maxTables: flags.maxTables };
+      const outcome = await captureNow(target, CREATED_BY, options);
+      if (!endedBy(outcome, UNKNOWN)) progress(runs ? "the guest runs on" : "the guest is paused (monitor: cont)");
+      return outcome;
     } finally {
-      const runs = target.info.wasRunning && !flags.pause;
       await target.release(runs);
-      progress(runs ? "the guest runs on" : "the guest is paused (monitor: cont)");
     }
   });
   if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
