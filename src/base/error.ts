@@ -35,10 +35,12 @@ export const ERROR_CODES = {
   "read-failed": "The stub could not read this memory.",
   "not-captured": "This page was not recorded in the capture.",
   "register-missing": "The stub does not offer a register that is needed here.",
-  "regime-not-decoded": "This translation regime is not decoded yet; its registers and root table are in the capture.",
-  "granule-not-decoded": "Only the 4 KiB granule is decoded yet; registers and the root table are in the capture.",
+  "regime-not-decoded":
+    "This translation regime is not decoded yet; its registers are in the capture, and its tables raw as far as they can be reached.",
+  "granule-not-decoded":
+    "Only the 4 KiB granule is decoded yet; registers are in the capture, and its tables raw as far as they can be reached.",
   "extension-not-decoded":
-    "The tables use an architecture extension that is not decoded yet; registers and the root table are in the capture.",
+    "The tables use an architecture extension that is not decoded yet; registers are in the capture, and its tables raw as far as they can be reached.",
   "too-many-tables":
     "The tables are larger than a bound, or refer to each other from very many places; raise --max-tables if they are real.",
   // Files
