@@ -10,8 +10,8 @@ export default defineConfig({
           include: ["test/live/**/*.test.ts"],
           testTimeout: 180_000,
           hookTimeout: 180_000,
-          // Each live test boots a machine under TCG: two cores carry two at a time.
-          maxWorkers: 2,
+          // One file at a time: a machine under TCG takes a core, and ebscope and gdb want the other one.
+          fileParallelism: false,
         },
       },
     ],

@@ -44,7 +44,7 @@ export interface Located {
  * How long the guest runs between two looks. Short whatever a look costs: between the first sight of the tables and the call a fast
  * boot takes about a second, and a call that is missed cannot be had again.
  */
-const POLL_MS = 100;
+const POLL_MS = 50;
 /** Looks for which a wrong CRC of the boot services table is taken for a table under construction. */
 const CRC_PATIENCE = 20;
 /** Looks for which tables without boot services may be those of the boot before, once the firmware was seen starting. */

@@ -64,6 +64,7 @@ async function capture(mode: string, options: MachineOptions = {}): Promise<Run>
   const file = join(folder.path, `${mode}-${options.machine ?? "virt"}.ebs`);
   const command = machine({ ...options, kernel: HANDOFF, append: `mode=${mode}` });
   const finished = await ebscope("capture", "--json", "--watch", "2", "--out", file, "--", ...command);
+  if (finished.stdout === "") throw new Error(`ebscope ended with ${finished.code} and no output:\n${finished.stderr}`);
   return { ...finished, file, serial: finished.stderr.replaceAll("guest| ", ""), diff: JSON.parse(finished.stdout) };
 }
 

@@ -37,7 +37,8 @@ async function capture(options: MachineOptions): Promise<Captured> {
   const file = join(folder.path, "machine.ebs");
   const command = machine({ kernel: HANDOFF, append: "mode=boot-service", ...options });
   const { code, stderr, stdout } = await ebscope("capture", "--json", "-o", file, "--", ...command);
-  const diff = JSON.parse(stdout === "" ? "{}" : stdout) as {
+  if (stdout === "") throw new Error(`ebscope ended with ${code} and no output:\n${stderr}`);
+  const diff = JSON.parse(stdout) as {
     mappings: { size: string; expected: object | null }[];
     registers: { name: string; class: string }[];
   };
