@@ -45,10 +45,11 @@ export interface Located {
  * boot takes about a second, and a call that is missed cannot be had again.
  */
 const POLL_MS = 50;
-/** Looks for which a wrong CRC of the boot services table is taken for a table under construction. */
-const CRC_PATIENCE = 20;
+/** Looks, from the first that saw it, for which a wrong CRC of the boot services table is taken for a table under construction. */
+const CRC_PATIENCE = 40;
 /** Looks for which tables without boot services may be those of the boot before, once the firmware was seen starting. */
-const RESET_PATIENCE = 20;
+const RESET_PATIENCE = 60;
+const WRONG_CRC = "the CRC32 of the boot services table is wrong";
 const DXE_CORE = "DxeCore";
 
 /** The registers that a look needs: where a vCPU is, and what its regime depends on. */
@@ -66,13 +67,15 @@ export async function locateExitBootServices(target: Target, options: LocateOpti
   const giveUpAt = Date.now() + options.findTimeoutMs;
   let told = "";
   let patience = 0;
-  for (let looks = 0; ; looks++) {
+  let wrongCrcs = 0;
+  for (;;) {
     throwIfAborted(options.signal);
-    const look = await lookOnce(target, looks > CRC_PATIENCE);
+    const look = await lookOnce(target, wrongCrcs > CRC_PATIENCE);
     if (look.kind === "found") return look.located;
     patience = look.kind === "starting" ? RESET_PATIENCE : patience - 1;
     if (look.kind === "left" && patience < 0)
       throw new EbscopeError("already-exited", "Cannot see ExitBootServices: the guest has left boot services");
+    if (look.kind === "not-yet" && look.why === WRONG_CRC) wrongCrcs++;
     const why = look.kind === "not-yet" ? look.why : "the machine was reset and its firmware starts";
     if (why !== told) options.onWaiting?.(why);
     told = why;
@@ -151,7 +154,7 @@ async function validate(
   const address = services.exitBootServices;
   const notes: string[] = [];
   if (!services.crcValid) {
-    if (!crcPatienceOver) return notTrusted("the CRC32 of the boot services table is wrong");
+    if (!crcPatienceOver) return notTrusted(WRONG_CRC);
     notes.push("The CRC32 of the boot services table is wrong: somebody changed a service without updating it.");
   }
   const memory = new RecordingMemory(target.memory);
