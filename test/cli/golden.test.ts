@@ -5,7 +5,15 @@ import { fileURLToPath } from "node:url";
 import { Type } from "typebox";
 import { Errors } from "typebox/schema";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { DiffJson, ExplainJson, MappingJson, PointJson, RegisterJson, TableJson } from "../../src/api/schemas.ts";
+import {
+  DiffJson,
+  ExplainJson,
+  FaultJson,
+  MappingJson,
+  PointJson,
+  RegisterJson,
+  TableJson,
+} from "../../src/api/schemas.ts";
 import { buildProgram } from "../../src/cli/program.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -63,6 +71,7 @@ describe("the JSON of a real capture is as the schemas say:", () => {
     ["show CAPTURE mappings --json", Type.Array(MappingJson)],
     ["show CAPTURE tables --json", Type.Array(TableJson)],
     ["show CAPTURE points --json", Type.Array(PointJson)],
+    ["show CAPTURE fault --json", FaultJson],
     ["explain CAPTURE 0 --json", ExplainJson],
     ["explain CAPTURE 0x7c450000 --json", ExplainJson],
   ])("%s", async (line, schema) => {
