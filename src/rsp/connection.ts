@@ -1,48 +1,52 @@
 /**
  * One conversation with a stub, pipelined.
  *
- * Source: "Debugging with GDB", appendix E. Requests are written without waiting for the replies before them, and replies are
- * matched in order: stubs on a stream handle packets one after the other. The number in flight is bounded.
+ * Source: "Debugging with GDB", appendix E. Requests are written without waiting for the replies before them wherever the way of
+ * acknowledging allows it (see link.ts), and replies are matched in order: stubs on a stream handle packets one after the other.
+ * What is under way is bounded, in count and in bytes.
  *
  * Terms: the target is `halted` (requests may be sent) or `running` (after a resume; nothing at all may be sent but 0x03).
  *
  * Quirks this rests on (measured on QEMU 7.2 and 10.0):
- * - Any byte that reaches a running QEMU pauses it, even `+`. So a resume is a fence: it waits until every reply has come and
- *   been acknowledged, and after it nothing is written until the stop reply or a deliberate interrupt.
- * - QEMU offers no QStartNoAckMode. Each reply is acknowledged, the acknowledgements of one chunk in one write. QEMU takes the `$` of
- *   the next request as an acknowledgement and never waits for one: with `impliedAcks` no `+` is sent at all.
+ * - Any byte that reaches a running QEMU pauses it, even `+`. So a resume is a fence: nothing is written after it until the stop reply or
+ *   a deliberate interrupt. Where acknowledgements are sent, it also waits until every reply has come and was acknowledged.
+ * - A stub acknowledges a packet before it answers it. So what comes without an acknowledgement before it answers nothing that was asked:
+ *   it is a stop that nobody waited for, an answer sent twice, or a defect.
  * - On connect QEMU pauses a running machine and sends a stop reply that nobody asked for; see `unsolicited`.
+ * - A packet longer than the stub takes is dropped without a word, and every answer after it would be one place off: see `packetSize`.
  */
-import { abortError } from "../base/abort.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import { latin1, printable } from "../base/text.ts";
-import { encodePacket, type Frame, PacketDecoder } from "./packet.ts";
+import { type Command, decodeReply, type Label, labelText, type Reply } from "./command.ts";
+import { type AckMode, Link, type LinkOptions } from "./link.ts";
+import { encodePacket } from "./packet.ts";
 import { errorReply, parseStopReply, type StopReply } from "./reply.ts";
+import { type Pending, RequestQueue } from "./requests.ts";
+import { StopQueue } from "./stops.ts";
 import type { Transport } from "./transport.ts";
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends LinkOptions {
   /** How long one request may take once it is the oldest in flight. Default 5000 ms. */
   readonly deadlineMs?: number;
   /** Requests in flight at once. Default 512. */
   readonly maxInFlight?: number;
+  /** Bytes of requests in flight at once. Default 256 KiB. */
+  readonly maxInFlightBytes?: number;
+  /** Told each notification (`%`): its text without the frame, untrusted. None is acknowledged. */
+  readonly onNotification?: (text: string) => void;
+  /** Told what a running guest prints through the stub (`O`): hex digits, untrusted. */
+  readonly onOutput?: (hexText: string) => void;
 }
-
-/** What is being done, for error messages: "reading SCTLR_EL1". A function is asked only when it is needed. */
-export type Label = string | (() => string);
 
 export interface RequestOptions {
   readonly label: Label;
   readonly deadlineMs?: number;
-  /** The answer may be a stop reply (`?`, `s`). */
+  /** The answer may be a stop reply (`?`). */
   readonly expectsStop?: boolean;
+  /** The answer is raw data that may look like anything (`x`). */
+  readonly binary?: boolean;
   /** Called for each `O` packet before the final reply (qRcmd). Its payload without the `O`. */
   readonly onOutput?: (hexText: string) => void;
-}
-
-interface Pending extends RequestOptions {
-  readonly bytes: Uint8Array;
-  readonly resolve: (reply: Uint8Array) => void;
-  readonly reject: (error: EbscopeError) => void;
 }
 
 /** One request of a batch. */
@@ -51,57 +55,51 @@ export interface BatchRequest {
   readonly label: Label;
 }
 
-function labelText(label: Label): string {
-  return typeof label === "string" ? label : label();
-}
-
-interface StopWaiter {
-  resolve(stop: StopReply): void;
-  reject(error: EbscopeError): void;
-}
-
 type State =
   | { readonly kind: "halted" }
   | { readonly kind: "running" }
   | { readonly kind: "closed"; readonly error: EbscopeError };
 
-const ACKS = Buffer.alloc(256, "+");
 const INTERRUPT = Uint8Array.of(0x03);
-/** Packets of one reply to qRcmd, or of console output, that are accepted before a stub is called endless. */
+/** Packets of one reply to qRcmd that are accepted before a stub is called endless. */
 const MAX_OUTPUT_PACKETS = 100_000;
+/** Stops that nobody waited for, of which it is told. */
+const MAX_UNSOLICITED = 100;
+/** Packets in a row that answer nothing before a stub is called broken: a few come from repairs on a bad line. */
+const MAX_UNASKED = 16;
 
 export class Connection {
-  readonly #transport: Transport;
-  readonly #decoder = new PacketDecoder();
+  readonly #link: Link;
+  readonly #requests: RequestQueue;
+  readonly #stops = new StopQueue();
+  readonly #options: ConnectionOptions;
   readonly #deadlineMs: number;
-  readonly #maxInFlight: number;
   #state: State = { kind: "halted" };
-  /** Sent, in the order of the replies to come. */
-  #inFlight: Pending[] = [];
-  #queued: Pending[] = [];
-  #outbox: Uint8Array[] = [];
-  #flushing = false;
-  #timer: NodeJS.Timeout | undefined;
-  /** When the oldest request in flight became the oldest. */
-  #headSince = 0;
-  #unacknowledged = 0;
-  /** The stub takes the next request as an acknowledgement: no `+` is sent. */
-  impliedAcks = false;
-  #heardPacket = false;
+  /** Packets of ours that the stub has acknowledged and not answered yet. */
+  #acknowledged = 0;
   #outputs = 0;
-  #stops: StopReply[] = [];
-  readonly #stopWaiters = new Set<StopWaiter>();
-  #idleWaiters: (() => void)[] = [];
-  #unsolicited: StopReply[] = [];
+  #unasked = 0;
+  readonly #unsolicited: StopReply[] = [];
+  /** The longest packet that the stub takes, frame included; a longer one is refused here. */
+  packetSize = Number.POSITIVE_INFINITY;
 
   constructor(transport: Transport, options: ConnectionOptions = {}) {
-    this.#transport = transport;
+    this.#options = options;
     this.#deadlineMs = options.deadlineMs ?? 5000;
-    this.#maxInFlight = options.maxInFlight ?? 512;
-    transport.start({
-      data: (chunk) => this.#receive(chunk),
-      closed: (cause) => this.#fail("connection-lost", "the stub closed the connection", cause),
-    });
+    const bounds = {
+      deadlineMs: this.#deadlineMs,
+      count: options.maxInFlight ?? 512,
+      bytes: options.maxInFlightBytes ?? 256 << 10,
+    };
+    this.#requests = new RequestQueue(bounds, (head, deadlineMs) => this.#late(head, deadlineMs));
+    const handlers = {
+      acknowledged: () => void this.#acknowledged++,
+      packet: (payload: Uint8Array) => this.#packet(payload),
+      notification: (payload: Uint8Array) => this.#options.onNotification?.(latin1(payload)),
+      settled: () => this.#settled(),
+      failed: (code: ErrorCode, what: string, cause?: Error) => this.#fail(code, what, cause),
+    };
+    this.#link = new Link(transport, handlers, { retransmitMs: Math.min(1000, this.#deadlineMs / 4), ...options });
   }
 
   /** How long a request may take unless it says otherwise. */
@@ -122,58 +120,101 @@ export class Connection {
     return this.#unsolicited;
   }
 
+  get ackMode(): AckMode {
+    return this.#link.mode;
+  }
+
+  /** From now on QEMU's way: no `+` is sent, and requests are pipelined. Only for stubs that are known to take it. */
+  async implyAcks(): Promise<void> {
+    await this.drain();
+    this.#acknowledged = 0;
+    if (!this.closed) this.#link.setMode("implied");
+  }
+
+  /** Asks for no-acknowledgement mode (QStartNoAckMode); true when the stub agreed, and requests are pipelined from then on. */
+  async startNoAckMode(): Promise<boolean> {
+    await this.drain();
+    const agreed = (await this.requestText("QStartNoAckMode", { label: "QStartNoAckMode" })) === "OK";
+    if (agreed && !this.closed) this.#link.setMode("none");
+    return agreed;
+  }
+
+  /** Sends one command; resolves with what the stub made of it. Rejects only when the session is over, or the guest runs. */
+  send<T>(command: Command<T>, options: { readonly deadlineMs?: number } = {}): Promise<Reply<T>> {
+    return this.#submit({ ...command, ...options }, command.decode);
+  }
+
+  /** Sends many commands at once; resolves with all replies, in order. */
+  sendAll<T>(commands: readonly Command<T>[]): Promise<Reply<T>[]> {
+    return Promise.all(commands.map((command) => this.send(command)));
+  }
+
   /** Sends one request; resolves with its reply's payload. Many may be sent without waiting. */
   request(payload: string | Uint8Array, options: RequestOptions): Promise<Uint8Array> {
-    const refusal = this.#refusal(options.label);
+    return this.#submit({ payload, ...options }, (reply) => new Uint8Array(reply));
+  }
+
+  /** As `request`, with the reply as latin1 text. */
+  requestText(payload: string, options: RequestOptions): Promise<string> {
+    return this.#submit({ payload, ...options }, latin1);
+  }
+
+  #submit<T>(
+    request: RequestOptions & { readonly payload: string | Uint8Array },
+    decode: (reply: Uint8Array) => T,
+  ): Promise<T> {
+    const bytes = encodePacket(request.payload);
+    const refusal = this.#refusal(request.label, bytes.length);
     if (refusal !== undefined) return Promise.reject(refusal);
+    const { label, deadlineMs, expectsStop, binary, onOutput } = request;
     return new Promise((resolve, reject) => {
-      this.#queued.push({ ...options, bytes: encodePacket(payload), resolve, reject });
+      const answered = (reply: Uint8Array): void => resolve(decode(reply));
+      this.#requests.add({ label, bytes, deadlineMs, expectsStop, binary, onOutput, resolve: answered, reject });
       this.#pump();
     });
   }
 
   /**
-   * Sends many requests at once; resolves with what `decode` made of each reply, in order. Replies are decoded as they come, while
-   * the stub is busy with the next ones.
+   * Sends many requests at once; resolves with what `decode` made of each reply, in order, once all have come. Replies are decoded as they
+   * come, while the stub is busy with the next ones; what `decode` throws fails the batch.
    */
   batch<T>(requests: readonly BatchRequest[], decode: (reply: Uint8Array, index: number) => T): Promise<T[]> {
+    const packets = requests.map(({ payload }) => encodePacket(payload));
     const [first] = requests;
     if (first === undefined) return Promise.resolve([]);
-    const refusal = this.#refusal(first.label);
+    const refusal = this.#refusal(first.label, Math.max(...packets.map(({ length }) => length)));
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const decoded: T[] = new Array(requests.length);
       let left = requests.length;
-      requests.forEach(({ payload, label }, i) => {
-        this.#queued.push({
-          label,
-          bytes: encodePacket(payload),
-          resolve: (reply) => {
+      requests.forEach(({ label }, i) => {
+        const answered = (reply: Uint8Array): void => {
+          try {
             decoded[i] = decode(reply, i);
-            if (--left === 0) resolve(decoded);
-          },
-          reject,
-        });
+          } catch (error) {
+            reject(error);
+          }
+          if (--left === 0) resolve(decoded);
+        };
+        this.#requests.add({ label, bytes: packets[i] as Uint8Array, resolve: answered, reject });
       });
       this.#pump();
     });
   }
 
-  #refusal(label: Label): EbscopeError | undefined {
+  #refusal(label: Label, length: number): EbscopeError | undefined {
     if (this.#state.kind === "closed") return this.#state.error;
-    if (this.#state.kind === "halted") return undefined;
-    return new EbscopeError("internal", `Cannot do this while the guest runs: ${labelText(label)}`);
-  }
-
-  /** As `request`, with the reply as latin1 text. */
-  async requestText(payload: string, options: RequestOptions): Promise<string> {
-    const reply = await this.request(payload, options);
-    return latin1(reply);
+    if (this.#state.kind === "running") {
+      return new EbscopeError("internal", `Cannot do this while the guest runs: ${labelText(label)}`);
+    }
+    if (length <= this.packetSize) return undefined;
+    const sizes = `${length} bytes are more than the ${this.packetSize} that the stub takes`;
+    return new EbscopeError("internal", `Cannot send a packet (${labelText(label)}): ${sizes}`);
   }
 
   /** Resolves when nothing is in flight: every reply has come and been acknowledged, or the connection is closed. */
   async drain(): Promise<void> {
-    while (this.#busy) await this.#nextIdle();
+    while (this.#requests.busy) await this.#requests.nextIdle();
   }
 
   /** Lets the guest go for good (`D`): the same fence, and whatever is asked afterwards is refused. */
@@ -187,250 +228,178 @@ export class Connection {
   }
 
   async #detach(payload: string): Promise<string> {
-    while (this.#busy) await this.#nextIdle();
+    await this.drain();
     const answered = this.requestText(payload, { label: "detaching" });
     if (this.#state.kind === "halted") this.#state = { kind: "running" };
     return answered;
   }
 
-  /** Sends a packet that lets the guest run (`c`, `vCont;c`). Waits for all replies first; see the fence above. */
+  /** Ends the guest (`k`), which has no reply, and the connection. */
+  async kill(): Promise<void> {
+    await this.drain();
+    if (this.#state.kind === "halted") {
+      this.#link.send(encodePacket("k"), false);
+      this.#link.flush();
+    }
+    await this.close();
+  }
+
+  /**
+   * Sends a packet that lets the guest run (`c`, `vCont;…`, `s`); its stop, or that the stub refused, comes through `nextStop`. See the
+   * fence above: requests that are under way are answered first, and with acknowledgements they are waited for.
+   */
   async resume(payload: string): Promise<void> {
-    while (this.#busy) await this.#nextIdle();
+    while (this.#requests.busy && !this.#mayFollow) await this.#requests.nextIdle();
     if (this.#state.kind === "closed") throw this.#state.error;
     if (this.#state.kind === "running") throw new EbscopeError("internal", "Cannot resume the guest: it runs already");
-    this.#stops = [];
-    this.#outputs = 0;
+    this.#stops.clear();
     this.#state = { kind: "running" };
-    this.#outbox.push(encodePacket(payload));
-    this.#flush();
+    this.#link.send(encodePacket(payload), false);
+    this.#link.flush();
+  }
+
+  /** Whether a resume may go out right behind the requests that are under way: nothing will be sent when their replies come. */
+  get #mayFollow(): boolean {
+    return this.#link.mode !== "strict" && this.#requests.unsent === 0;
   }
 
   /** The next stop after a resume. Rejects with the signal's reason when it is aborted; the guest then still runs. */
   nextStop(signal?: AbortSignal): Promise<StopReply> {
-    const ready = this.#stops.shift();
+    const ready = this.#stops.take();
     if (ready !== undefined) return Promise.resolve(ready);
+    const refusal = this.#stops.takeRefusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
     if (this.#state.kind === "closed") return Promise.reject(this.#state.error);
     if (this.#state.kind === "halted") {
       return Promise.reject(new EbscopeError("internal", "Cannot wait for a stop: the guest is not running"));
     }
-    if (signal?.aborted) return Promise.reject(abortError(signal));
-    return new Promise((resolve, reject) => {
-      const settle = (): void => {
-        this.#stopWaiters.delete(waiter);
-        signal?.removeEventListener("abort", onAbort);
-      };
-      const onAbort = (): void => {
-        settle();
-        reject(abortError(signal as AbortSignal));
-      };
-      const waiter: StopWaiter = {
-        resolve: (stop) => {
-          settle();
-          resolve(stop);
-        },
-        reject: (error) => {
-          settle();
-          reject(error);
-        },
-      };
-      signal?.addEventListener("abort", onAbort, { once: true });
-      this.#stopWaiters.add(waiter);
-    });
+    return this.#stops.wait(signal);
   }
 
   /** Asks a running guest to stop (0x03); the stop arrives through `nextStop`. Nothing when it is halted. */
   interrupt(): void {
     if (this.#state.kind !== "running") return;
-    this.#outbox.push(INTERRUPT);
-    this.#flush();
+    this.#link.sendRaw(INTERRUPT);
+    this.#link.flush();
   }
 
   async close(): Promise<void> {
     this.#fail("connection-lost", "the connection was closed here");
-    await this.#transport.close();
-  }
-
-  get #busy(): boolean {
-    return this.#inFlight.length > 0 || this.#queued.length > 0;
-  }
-
-  /**
-   * To be awaited in a loop that looks again, with nothing else awaited before the resume that it fences: a reply may give rise to
-   * the next request before the one who waits goes on.
-   */
-  #nextIdle(): Promise<void> {
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+    await this.#link.close();
   }
 
   #pump(): void {
-    // Topped up in large pieces: a write for each reply that comes costs more than the replies.
-    if (this.#queued.length > 0 && this.#inFlight.length <= this.#maxInFlight / 2) {
-      const next = this.#queued.splice(0, this.#maxInFlight - this.#inFlight.length);
-      if (this.#inFlight.length === 0) this.#headSince = performance.now();
-      for (const pending of next) {
-        this.#inFlight.push(pending);
-        this.#outbox.push(pending.bytes);
-      }
-      this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#headDeadline());
-    }
-    if (this.#outbox.length === 0 || this.#flushing) return;
-    this.#flushing = true;
-    queueMicrotask(() => this.#flush());
+    const window = this.#link.mode === "strict" ? 1 : Number.POSITIVE_INFINITY;
+    for (const pending of this.#requests.takeNext(window)) this.#link.send(pending.bytes, true);
+    this.#link.flushSoon();
   }
 
-  #flush(): void {
-    this.#flushing = false;
-    const parts = this.#outbox;
-    if (parts.length === 0) return;
-    this.#outbox = [];
-    this.#transport.write(parts.length === 1 ? (parts[0] as Uint8Array) : Buffer.concat(parts));
-  }
-
-  #headDeadline(): number {
-    return Math.min(this.#inFlight[0]?.deadlineMs ?? this.#deadlineMs, this.#deadlineMs);
-  }
-
-  /** The deadline of the oldest request in flight. One timer serves many requests: it looks again when it was early. */
-  #checkDeadline(): void {
-    this.#timer = undefined;
-    const head = this.#inFlight[0];
-    if (head === undefined) return;
-    const deadlineMs = head.deadlineMs ?? this.#deadlineMs;
-    const left = this.#headSince + deadlineMs - performance.now();
-    if (left > 0) this.#timer = setTimeout(() => this.#checkDeadline(), left);
-    // Not at once: when this process itself was stopped for a while, the answer may lie there unread.
-    else setImmediate(() => this.#giveUpOn(head, deadlineMs));
-  }
-
-  #giveUpOn(head: Pending, deadlineMs: number): void {
-    if (this.#inFlight[0] === head) {
-      this.#fail("stub-silent", `no answer within ${deadlineMs / 1000} s (${labelText(head.label)})`);
-    } else if (this.#inFlight.length > 0) {
-      this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#headDeadline());
-    }
-  }
-
-  #receive(chunk: Uint8Array): void {
-    if (this.#state.kind === "closed") return;
-    for (const frame of this.#decoder.push(chunk)) {
-      if (frame.kind === "packet") this.#unacknowledged++;
-      this.#frame(frame);
-      if (this.closed) return;
-    }
-    if (!this.impliedAcks) this.#acknowledge();
+  #settled(): void {
+    if (this.closed) return;
     this.#pump();
-    this.#flush();
-    if (!this.#busy) this.#wakeIdle();
+    if (!this.#requests.busy) this.#requests.wakeIdle();
   }
 
-  /** The guest is halted whenever a packet has come (a reply, or the stop itself), so this never disturbs a running one. */
-  #acknowledge(): void {
-    const count = this.#unacknowledged;
-    this.#unacknowledged = 0;
-    for (let left = count; left > 0; left -= ACKS.length)
-      this.#outbox.push(ACKS.subarray(0, Math.min(left, ACKS.length)));
-  }
-
-  #wakeIdle(): void {
-    const waiters = this.#idleWaiters;
-    this.#idleWaiters = [];
-    for (const wake of waiters) wake();
-  }
-
-  #frame(frame: Frame): void {
-    switch (frame.kind) {
-      case "packet":
-        this.#heardPacket = true;
-        this.#packet(frame.payload);
-        return;
-      case "corrupt":
-        this.#fail("protocol-error", `a corrupt packet arrived (${frame.why})`);
-        return;
-      case "nak":
-        this.#fail("protocol-error", "the stub did not accept a packet (NAK)");
-        return;
-      case "noise":
-        this.#noise(frame.bytes);
-        return;
-      case "ack":
-      case "notification":
-        return;
-    }
-  }
-
-  #noise(bytes: Uint8Array): void {
-    if (this.#heardPacket) return;
-    const text = latin1(bytes.subarray(0, 80));
-    this.#fail("not-a-gdbstub", `the other side does not speak the GDB remote protocol: ${guessSpeaker(text)}`);
+  /** Whether the stub has taken a packet that is without its answer: then this one may be it. */
+  get #answerDue(): boolean {
+    return this.#link.mode === "none" || this.#acknowledged > 0;
   }
 
   #packet(payload: Uint8Array): void {
-    const first = payload[0];
-    if (first === 0x4f && payload.length > 1 && this.#output(payload)) return;
-    const head = this.#inFlight[0];
-    if (mayBeStop(first) && head?.expectsStop !== true) {
-      const stop = parseStopReply(latin1(payload));
-      if (stop !== undefined) {
-        this.#stopped(stop);
-        return;
-      }
+    const { head } = this.#requests;
+    if (this.#output(payload, head)) return;
+    if (head !== undefined) this.#answer(head, payload);
+    else if (this.#state.kind === "running") this.#whileRunning(payload);
+    else this.#notAsked(payload, stopOf(payload));
+  }
+
+  #answer(head: Pending, payload: Uint8Array): void {
+    const stop = this.#answerDue && (head.expectsStop || head.binary) ? undefined : stopOf(payload);
+    if (stop !== undefined || !this.#answerDue) {
+      this.#notAsked(payload, stop);
+      return;
     }
-    if (head === undefined) return;
-    this.#inFlight.shift();
+    this.#acknowledged = Math.max(0, this.#acknowledged - 1);
+    this.#requests.answered();
     this.#outputs = 0;
-    this.#headSince = performance.now();
+    this.#unasked = 0;
     head.resolve(payload);
   }
 
-  /** Console output: `O` and hex digits. `OK` is a reply. True when the packet was output. */
-  #output(payload: Uint8Array): boolean {
+  /** All requests have been answered: the packet is the stop, or the stub's refusal to resume. */
+  #whileRunning(payload: Uint8Array): void {
+    const stop = stopOf(payload);
+    if (!this.#answerDue) {
+      // Older than our resume: the guest may run.
+      this.#notAsked(payload, stop);
+      return;
+    }
+    this.#acknowledged = 0;
+    this.#unasked = 0;
+    this.#state = { kind: "halted" };
+    if (stop !== undefined) this.#stops.push(stop);
+    else this.#stops.refuse(resumeRefused(payload));
+  }
+
+  /**
+   * A stop that nobody waits for, or an answer to no question: on a bad line a packet may come twice; on a good one the order of all that
+   * follows is in doubt.
+   */
+  #notAsked(payload: Uint8Array, stop: StopReply | undefined): void {
+    if (stop !== undefined) {
+      if (this.#unsolicited.length < MAX_UNSOLICITED) this.#unsolicited.push(stop);
+    } else if (this.#link.mode !== "strict" || ++this.#unasked > MAX_UNASKED) {
+      const text = printable(latin1(payload.subarray(0, 40)), 20);
+      this.#fail("protocol-error", `a reply came to a request that was never sent: ${JSON.stringify(text)}`);
+    }
+  }
+
+  /** Console output: `O` and hex digits; `OK` is a reply. True when the packet was output. */
+  #output(payload: Uint8Array, head: Pending | undefined): boolean {
+    if (payload[0] !== 0x4f || payload.length < 3 || payload.length % 2 === 0) return false;
+    const forHead = head?.onOutput !== undefined;
+    if (!forHead && !this.running && this.#answerDue) return false;
     const text = latin1(payload.subarray(1));
-    if (text === "K") return false;
-    const head = this.#inFlight[0];
-    if (head?.onOutput === undefined && !this.running) return false;
-    if (++this.#outputs > MAX_OUTPUT_PACKETS) this.#fail("protocol-error", "the stub's output does not end");
-    else head?.onOutput?.(text);
+    if (!/^[0-9a-f]+$/i.test(text)) return false;
+    if (!forHead) this.#options.onOutput?.(text);
+    else if (++this.#outputs > MAX_OUTPUT_PACKETS) this.#fail("protocol-error", "the stub's output does not end");
+    else head.onOutput?.(text);
     return true;
   }
 
-  #stopped(stop: StopReply): void {
-    if (this.#state.kind !== "running") {
-      if (this.#unsolicited.length < 100) this.#unsolicited.push(stop);
-      return;
-    }
-    this.#state = { kind: "halted" };
-    if (this.#stopWaiters.size === 0) this.#stops.push(stop);
-    for (const waiter of this.#stopWaiters) waiter.resolve(stop);
+  #late({ label }: Pending, deadlineMs: number): void {
+    const within = `within ${deadlineMs / 1000} s (${labelText(label)})`;
+    if (this.#link.damage === undefined) this.#fail("stub-silent", `no answer ${within}`);
+    else this.#fail("protocol-error", `${this.#link.damage}, and nothing in its place ${within}`);
   }
 
-  #fail(code: ErrorCode, what: string, cause?: unknown): void {
+  /** Ends the session. A cause that is an error of ours stands for itself. */
+  #fail(code: ErrorCode, what: string, cause?: Error): void {
     if (this.#state.kind === "closed") return;
-    clearTimeout(this.#timer);
-    const head = this.#inFlight[0];
+    const { head } = this.#requests;
     const doing = head === undefined ? undefined : labelText(head.label);
     const context = doing === undefined || what.includes(doing) ? "" : ` (${doing})`;
-    const error = new EbscopeError(code, `Cannot talk to the stub: ${what}${context}`, { cause });
-    this.#state = { kind: "closed", error };
-    const waiting = [...this.#inFlight, ...this.#queued];
-    this.#inFlight = [];
-    this.#queued = [];
-    this.#outbox = [];
-    for (const pending of waiting) pending.reject(error);
-    for (const waiter of this.#stopWaiters) waiter.reject(error);
-    this.#wakeIdle();
-    if (code !== "connection-lost") void this.#transport.close();
+    const told = `Cannot talk to the stub: ${what}${context}`;
+    const reason = cause instanceof EbscopeError ? cause : new EbscopeError(code, told, { cause });
+    this.#state = { kind: "closed", error: reason };
+    this.#requests.failAll(reason);
+    this.#stops.fail(reason);
+    void this.#link.close();
   }
 }
 
-function mayBeStop(byte: number | undefined): boolean {
-  return byte === 0x54 || byte === 0x53 || byte === 0x57 || byte === 0x58;
+/** A packet as a stop reply; undefined when it is none. */
+function stopOf(payload: Uint8Array): StopReply | undefined {
+  const first = payload[0];
+  if (first !== 0x54 && first !== 0x53 && first !== 0x57 && first !== 0x58) return undefined;
+  return parseStopReply(latin1(payload));
 }
 
-function guessSpeaker(text: string): string {
-  if (/^HTTP\//.test(text)) return "it is an HTTP server";
-  if (/^\s*\{\s*"QMP"/.test(text)) return "it is a QMP monitor";
-  // What arrives is cut at `-`, which is a NAK to the framing.
-  if (/^SSH(-|$)/.test(text)) return "it is an SSH server";
-  if (/^QEMU .* monitor/.test(text)) return "it is QEMU's human monitor";
-  return `it sent ${JSON.stringify(printable(text, 40))}`;
+function resumeRefused(payload: Uint8Array): EbscopeError {
+  const reply = decodeReply(payload, () => undefined);
+  if (reply.kind === "unsupported") {
+    return new EbscopeError("stub-unsupported", "Cannot resume the guest: the stub does not know this packet");
+  }
+  const said = reply.kind === "ok" ? "" : JSON.stringify(printable(reply.text, 40));
+  return new EbscopeError("stub-refused", `Cannot resume the guest: the stub says ${said}`);
 }

@@ -6,7 +6,8 @@
  * In a payload `}` escapes the next byte (xor 0x20), and `*` repeats the byte before it: the byte after `*` less 29 more times.
  *
  * Assumptions: everything that arrives is untrusted. A frame longer than the bound, a run without a byte before it or a wrong
- * checksum is a frame of its own kind, never an exception and never data; bytes between frames are reported as noise.
+ * checksum is a frame of its own kind, never an exception and never data; bytes between frames are reported as noise. A `$` never
+ * stands in a payload (it is always escaped): where one does, the end of the packet before it was lost, and a new one starts.
  */
 
 const DOLLAR = 0x24;
@@ -175,14 +176,20 @@ export class PacketDecoder {
     this.#start = hash + 3;
     this.#scanned = this.#start;
     if (hash - body > this.#limit) return { kind: "corrupt", why: "too-long" };
+    // Looked for from the end: it is where the next packet starts.
+    const restart = this.#buffer.subarray(body, hash).lastIndexOf(DOLLAR);
+    if (restart >= 0) {
+      this.#start = body + restart;
+      this.#scanned = this.#start;
+      return { kind: "corrupt", why: "checksum" };
+    }
     const told = hexPair(this.#buffer[hash + 1] as number, this.#buffer[hash + 2] as number);
     if (told !== checksum(this.#buffer, body, hash)) return { kind: "corrupt", why: "checksum" };
     return this.#payload(kind, this.#buffer.subarray(body, hash));
   }
 
   #findHash(from: number): number {
-    const at = this.#buffer.subarray(0, this.#end).indexOf(HASH, from);
-    return at;
+    return this.#buffer.subarray(0, this.#end).indexOf(HASH, from);
   }
 
   #payload(kind: "packet" | "notification", raw: Buffer): Frame {
@@ -229,22 +236,41 @@ function hexDigit(byte: number): number {
 
 /** Undoes escapes and run-length encoding; undefined when a run has no byte to repeat or the result passes the limit. */
 function expand(raw: Uint8Array, limit: number): Uint8Array | undefined {
-  const out: number[] = [];
+  const length = expandedLength(raw);
+  if (length === undefined || length > limit) return undefined;
+  const out = new Uint8Array(length);
+  let at = 0;
   for (let i = 0; i < raw.length; i++) {
     const byte = raw[i] as number;
-    if (byte === ESCAPE) {
-      const next = raw[++i];
-      if (next === undefined) return undefined;
-      out.push(next ^ 0x20);
-    } else if (byte === STAR) {
-      const last = out.at(-1);
-      const count = (raw[++i] ?? 0) - 29;
-      if (last === undefined || count < 3 || out.length + count > limit) return undefined;
-      for (let n = 0; n < count; n++) out.push(last);
-    } else {
-      out.push(byte);
-    }
-    if (out.length > limit) return undefined;
+    if (byte === ESCAPE) out[at++] = (raw[++i] as number) ^ 0x20;
+    else if (byte === STAR) at = repeat(out, at, runLength(raw[++i]));
+    else out[at++] = byte;
   }
-  return Uint8Array.from(out);
+  return out;
+}
+
+function expandedLength(raw: Uint8Array): number | undefined {
+  let length = 0;
+  for (let i = 0; i < raw.length; i++) {
+    const byte = raw[i];
+    if (byte === STAR) {
+      const count = runLength(raw[++i]);
+      if (length === 0 || count < 3) return undefined;
+      length += count;
+    } else {
+      if (byte === ESCAPE && ++i === raw.length) return undefined;
+      length++;
+    }
+  }
+  return length;
+}
+
+function runLength(byte: number | undefined): number {
+  return (byte ?? 0) - 29;
+}
+
+/** Repeats the byte before `at`; returns where the run ends. */
+function repeat(out: Uint8Array, at: number, count: number): number {
+  out.fill(out[at - 1] as number, at, at + count);
+  return at + count;
 }

@@ -39,6 +39,13 @@ function faked(options: ConnectionOptions = {}): { wire: FakeTransport; connecti
   return { wire, connection: new Connection(wire, options) };
 }
 
+/** As `faked`, with QEMU's way of acknowledging: requests are pipelined, and no `+` is sent. */
+async function pipelined(options: ConnectionOptions = {}): Promise<{ wire: FakeTransport; connection: Connection }> {
+  const both = faked(options);
+  await both.connection.implyAcks();
+  return both;
+}
+
 const ask = (connection: Connection, payload: string, label = payload): Promise<string> =>
   connection.requestText(payload, { label });
 
@@ -52,7 +59,7 @@ describe("requests", () => {
   });
 
   it("are pipelined: none waits for the answer to the one before", async () => {
-    const { wire, connection } = faked();
+    const { wire, connection } = await pipelined();
     const replies = Promise.all(["a", "b", "c"].map((payload) => ask(connection, payload)));
     await settled();
     expect(wire.writes).toEqual([frame("a") + frame("b") + frame("c")]);
@@ -63,6 +70,7 @@ describe("requests", () => {
   it("no more than maxInFlight are in flight, and as many as that when there are enough", async () => {
     const stub = await stubOf({ hold: true, script: { answer: reply } });
     const connection = await connectTo(stub, { maxInFlight: 16 });
+    await connection.implyAcks();
     const sent = Array.from({ length: 200 }, (_, i) => `q${i}`);
     const replies = connection.batch(
       sent.map((payload) => ({ payload, label: payload })),
@@ -80,19 +88,19 @@ describe("requests", () => {
     expect(stub.mostHeld).toBe(16);
   });
 
-  it("each reply is acknowledged once, and the acknowledgements of one chunk go out in one write", async () => {
+  it("with acknowledgements one is under way at a time, and `+` goes out with the next one", async () => {
     const { wire, connection } = faked();
     const replies = ["a", "b", "c"].map((payload) => ask(connection, payload));
-    await settled();
-    wire.receive(`+${frame("1")}+${frame("2")}`);
-    wire.receive(`+${frame("3")}`);
+    for (const text of ["1", "2", "3"]) {
+      await settled();
+      wire.receive(`+${frame(text)}`);
+    }
     await Promise.all(replies);
-    expect(wire.writes.slice(1)).toEqual(["++", "+"]);
+    expect(wire.writes).toEqual([frame("a"), `+${frame("b")}`, `+${frame("c")}`, "+"]);
   });
 
-  it("with impliedAcks nothing is acknowledged: each request does that for the reply before it", async () => {
-    const { wire, connection } = faked();
-    connection.impliedAcks = true;
+  it("with implied acknowledgements no + is sent: each request does that for the reply before it", async () => {
+    const { wire, connection } = await pipelined();
     const replies = ["a", "b"].map((payload) => ask(connection, payload));
     await settled();
     wire.receive(`+${frame("1")}+${frame("2")}`);
@@ -102,6 +110,54 @@ describe("requests", () => {
     await connection.nextStop();
     await settled();
     expect(wire.wire).toBe(frame("a") + frame("b") + frame("c"));
+  });
+
+  it("are pipelined without acknowledgements once the stub agreed to QStartNoAckMode", async () => {
+    const { wire, connection } = faked();
+    const agreed = connection.startNoAckMode();
+    await settled();
+    wire.receive(`+${frame("OK")}`);
+    expect(await agreed).toBe(true);
+    const replies = Promise.all(["a", "b"].map((payload) => ask(connection, payload)));
+    await settled();
+    wire.receive(frame("1") + frame("2"));
+    expect(await replies).toEqual(["1", "2"]);
+    expect(wire.writes).toEqual([frame("QStartNoAckMode"), "+", frame("a") + frame("b")]);
+  });
+
+  it("a stub that does not know QStartNoAckMode is acknowledged as before", async () => {
+    const { wire, connection } = faked();
+    const agreed = connection.startNoAckMode();
+    await settled();
+    wire.receive(`+${frame("")}`);
+    expect(await agreed).toBe(false);
+    expect(connection.ackMode).toBe("strict");
+  });
+
+  it("one that is longer than the stub takes is not sent: it would be dropped without a word", async () => {
+    const { wire, connection } = faked();
+    connection.packetSize = 16;
+    const error = await failure(ask(connection, "m0123456789a,1", "reading memory"));
+    expect(error).toMatchObject({ code: "internal" });
+    expect(error.message).toContain("reading memory");
+    await settled();
+    expect(wire.writes).toEqual([]);
+  });
+
+  it("no more bytes are in flight than maxInFlightBytes, but a single request may be longer", async () => {
+    const { wire, connection } = await pipelined({ maxInFlightBytes: 20 });
+    const replies = Promise.all(["a".repeat(30), "b", "c", "d".repeat(12)].map((payload) => ask(connection, payload)));
+    const seen: string[] = [];
+    for (let answered = 0; answered < 4; ) {
+      await settled();
+      const now = wire.writes.splice(0).join("");
+      seen.push(now);
+      const count = now.split("#").length - 1;
+      wire.receive(`+${frame("OK")}`.repeat(count));
+      answered += count;
+    }
+    expect(await replies).toHaveLength(4);
+    expect(seen).toEqual([frame("a".repeat(30)), frame("b") + frame("c"), frame("d".repeat(12))]);
   });
 
   it("replies that come one byte at a time are put together", async () => {
@@ -137,20 +193,150 @@ describe("requests", () => {
     expect(await answer).toBe("");
   });
 
-  it("a notification and a reply that nobody asked for change nothing", async () => {
+  it("with acknowledgements, a packet before the acknowledgement is an old one that came again", async () => {
     const { wire, connection } = faked();
     wire.receive(frame("stale"));
     const answer = ask(connection, "a");
     await settled();
-    wire.receive(`%Stop:T05#99+${frame("1")}`);
+    wire.receive(frame("stale"));
+    wire.receive(`+${frame("1")}`);
     expect(await answer).toBe("1");
+  });
+
+  it("replies that nobody asked for end the session, whatever they say", async () => {
+    for (const mode of ["strict", "implied", "none"] as const) {
+      const { wire, connection } = mode === "implied" ? await pipelined() : faked();
+      if (mode === "none") {
+        const agreed = connection.startNoAckMode();
+        await settled();
+        wire.receive(`+${frame("OK")}`);
+        await agreed;
+      }
+      // Without acknowledgements one that comes while an answer is due cannot be told from it.
+      const answer = mode === "none" ? undefined : failure(ask(connection, "a"));
+      await settled();
+      wire.receive(frame("OK").repeat(20));
+      if (answer !== undefined) expect((await answer).code, mode).toBe("protocol-error");
+      expect((await failure(ask(connection, "b"))).code, mode).toBe("protocol-error");
+    }
+  });
+
+  it("a notification is told of and answers nothing", async () => {
+    const notifications: string[] = [];
+    const { wire, connection } = faked({ onNotification: (text) => notifications.push(text) });
+    const answer = ask(connection, "a");
+    await settled();
+    wire.receive(`${frame("Stop:T05").replace("$", "%")}+${frame("1")}`);
+    expect(await answer).toBe("1");
+    expect(notifications).toEqual(["Stop:T05"]);
+    expect(wire.writes.at(-1)).toBe("+");
+  });
+});
+
+describe("damage on the line, with acknowledgements:", () => {
+  it("a request that the stub did not accept is sent again", async () => {
+    const { wire, connection } = faked();
+    const answer = ask(connection, "a");
+    await settled();
+    wire.receive("-");
+    await settled();
+    wire.receive(`+${frame("1")}`);
+    expect(await answer).toBe("1");
+    expect(wire.writes).toEqual([frame("a"), frame("a"), "+"]);
+  });
+
+  it("one that it never accepts is given up after four times", async () => {
+    const { wire, connection } = faked();
+    const answer = failure(ask(connection, "a", "reading x0"));
+    for (let i = 0; i < 4; i++) {
+      await settled();
+      wire.receive("-");
+    }
+    expect(await answer).toMatchObject({ code: "protocol-error" });
+    expect((await answer).message).toContain("NAK");
+    expect((await answer).message).toContain("reading x0");
+    expect(wire.wire).toBe(frame("a").repeat(4));
+  });
+
+  it("a request that it has taken is not sent twice", async () => {
+    const { wire, connection } = faked();
+    const answer = ask(connection, "vFlashErase:0,10");
+    await settled();
+    wire.receive("+---");
+    await settled();
+    wire.receive(frame("OK"));
+    expect(await answer).toBe("OK");
+    expect(wire.wire).toBe(`${frame("vFlashErase:0,10")}+`);
+  });
+
+  it("a request that is not acknowledged is sent again after a while", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { wire, connection } = faked({ deadlineMs: 10_000, retransmitMs: 500 });
+    const answer = ask(connection, "a");
+    await settled();
+    vi.advanceTimersByTime(500);
+    await settled();
+    expect(wire.wire).toBe(frame("a").repeat(2));
+    wire.receive(`+${frame("1")}`);
+    expect(await answer).toBe("1");
+    vi.advanceTimersByTime(5000);
+    expect(wire.wire).toBe(`${frame("a").repeat(2)}+`);
+  });
+
+  it("a resume that is not acknowledged is never sent again: the guest may run", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
+    const { wire, connection } = faked();
+    await connection.resume("c");
+    vi.advanceTimersByTime(60_000);
+    await settled();
+    expect(wire.wire).toBe(frame("c"));
+  });
+
+  it.each([
+    ["a wrong checksum", "$m01#00"],
+    ["a $ that became a %", "%m01#ce"],
+    ["a $ that became a digit", "4m01#ce"],
+  ])("a reply with %s is asked for again", async (_, damaged) => {
+    const { wire, connection } = faked();
+    wire.receive(frame("T02thread:01;"));
+    const answer = ask(connection, "a");
+    await settled();
+    for (const char of `+${damaged}`) wire.receive(char);
+    wire.receive(frame("m01"));
+    expect(await answer).toBe("m01");
+    expect(wire.wire).toBe(`+${frame("a")}-+`);
+  });
+
+  it("one that is damaged each time is given up after four times", async () => {
+    const { wire, connection } = faked();
+    const answer = failure(ask(connection, "a"));
+    await settled();
+    wire.receive("+");
+    for (let i = 0; i < 4; i++) wire.receive("$m01#00");
+    expect(await answer).toMatchObject({ code: "protocol-error" });
+    expect((await answer).message).toContain("a corrupt packet arrived (checksum), again and again");
+    expect(wire.wire).toBe(`${frame("a")}---`);
+  });
+
+  it("without them it ends the session: what was lost would put every later answer out of place", async () => {
+    for (const damaged of ["$m01#00", "%m01#ce", "4m01#ce", "$m01cce$m01#ce", "-"]) {
+      const { wire, connection } = await pipelined();
+      await Promise.all([
+        connection.requestText("?", { label: "?", expectsStop: true }),
+        settled().then(() => wire.receive(`+${frame("S05")}`)),
+      ]);
+      const answers = [failure(ask(connection, "a")), failure(ask(connection, "b"))];
+      await settled();
+      wire.receive(`+${damaged}+${frame("m02")}`);
+      for (const error of await Promise.all(answers)) expect(error.code, damaged).toBe("protocol-error");
+    }
   });
 });
 
 describe("deadlines", () => {
   it("a request is given its time from when it is the oldest in flight", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-    const { wire, connection } = faked({ deadlineMs: 1000 });
+    const { wire, connection } = await pipelined({ deadlineMs: 1000 });
     const replies = Array.from({ length: 10 }, (_, i) => ask(connection, `q${i}`));
     for (let i = 0; i < 10; i++) {
       vi.advanceTimersByTime(900);
@@ -164,7 +350,7 @@ describe("deadlines", () => {
 
   it("a request that has none of its own answered ends the conversation, all others with it", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-    const { wire, connection } = faked({ deadlineMs: 1000, maxInFlight: 2 });
+    const { wire, connection } = await pipelined({ deadlineMs: 1000, maxInFlight: 2 });
     const failures = ["reading SCTLR_EL1", "b", "c"].map((label) => failure(ask(connection, "p1", label)));
     vi.advanceTimersByTime(999);
     expect(connection.closed).toBe(false);
@@ -184,7 +370,7 @@ describe("deadlines", () => {
 
   it("an answer that lies there unread when the time is up is an answer: this process was stopped", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
-    const { wire, connection } = faked({ deadlineMs: 1000 });
+    const { wire, connection } = await pipelined({ deadlineMs: 1000 });
     const [first, second] = [ask(connection, "a"), failure(ask(connection, "b"))];
     vi.advanceTimersByTime(3600_000);
     wire.receive(`+${frame("1")}`);
@@ -212,13 +398,57 @@ describe("the fence around a resume", () => {
     const replies = [ask(connection, "a"), ask(connection, "b")];
     const resumed = connection.resume("c");
     await settled();
-    expect(wire.wire).toBe(frame("a") + frame("b"));
     wire.receive(`+${frame("1")}`);
     await settled();
     expect(wire.wire).not.toContain(frame("c"));
     wire.receive(`+${frame("2")}`);
     await Promise.all([...replies, resumed]);
-    expect(wire.wire).toBe(`${frame("a")}${frame("b")}++${frame("c")}`);
+    expect(wire.wire).toBe(`${frame("a")}+${frame("b")}+${frame("c")}`);
+  });
+
+  it("lets the resume follow at once where nothing will be acknowledged, and sends nothing behind it", async () => {
+    const { wire, connection } = await pipelined();
+    const replies = [ask(connection, "z0,4000,4"), ask(connection, "b")];
+    await connection.resume("vCont;s:1");
+    const refused = await failure(ask(connection, "late"));
+    expect(refused.code).toBe("internal");
+    const stop = connection.nextStop();
+    wire.receive(`+${frame("OK")}+${frame("2")}+`);
+    expect(await Promise.all(replies)).toEqual(["OK", "2"]);
+    expect(connection.running).toBe(true);
+    wire.receive(frame("T05thread:01;"));
+    expect(await stop).toMatchObject({ signal: 5 });
+    expect(wire.wire).toBe(frame("z0,4000,4") + frame("b") + frame("vCont;s:1"));
+  });
+
+  it("a stub that refuses to resume is told of by who waits for the stop, also later", async () => {
+    const refusals = [
+      [frame("E22"), "stub-refused"],
+      [frame(""), "stub-unsupported"],
+    ] as const;
+    for (const [packet, code] of refusals) {
+      const { wire, connection } = faked();
+      await connection.resume("vCont;s:9");
+      const waiting = failure(connection.nextStop());
+      wire.receive(`+${packet}`);
+      expect((await waiting).code).toBe(code);
+      expect(connection.running).toBe(false);
+      await connection.resume("vCont;s:9");
+      wire.receive(`+${packet}`);
+      expect((await failure(connection.nextStop())).code).toBe(code);
+    }
+  });
+
+  it("a stop from before the resume is not taken for the stop after it", async () => {
+    const { wire, connection } = await pipelined();
+    await connection.resume("c");
+    const stop = connection.nextStop();
+    wire.receive(frame("T02thread:01;"));
+    await settled();
+    expect(connection.running).toBe(true);
+    expect(connection.unsolicited).toHaveLength(1);
+    wire.receive(`+${frame("T05thread:02;")}`);
+    expect(await stop).toMatchObject({ thread: "02" });
   });
 
   it("holds it back for requests that were queued beyond maxInFlight too", async () => {
@@ -435,7 +665,8 @@ describe("closing", () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "performance"] });
     const { connection } = faked();
     const pending = failure(ask(connection, "a"));
-    expect(vi.getTimerCount()).toBe(1);
+    // The deadline, and sending it again.
+    expect(vi.getTimerCount()).toBe(2);
     await connection.close();
     await pending;
     expect(vi.getTimerCount()).toBe(0);
@@ -512,8 +743,8 @@ const MISBEHAVIOURS: readonly (readonly [what: string, script: Script, codes: re
   [
     "sends garbage that never ends",
     after(1, { kind: "endless", head: "+", bytes: "garbage ".repeat(1000) }),
-    ["stub-silent"],
-    "no answer",
+    ["protocol-error", "stub-silent"],
+    "bytes arrived outside any packet",
   ],
   [
     "acknowledges for ever",
@@ -558,17 +789,20 @@ describe("a stub that misbehaves is told of within the deadline, and the next se
     const { wire, connection } = faked();
     const error = failure(connection.request("qRcmd,00", { label: "monitor", onOutput: () => undefined }));
     await settled();
+    wire.receive("+");
     wire.receive(frame("O41").repeat(100_001));
     expect(await error).toMatchObject({ code: "protocol-error" });
     expect((await error).message).toContain("the stub's output does not end");
   });
 
-  it("it sends console output for ever while the guest runs", async () => {
-    const { wire, connection } = faked();
+  it("a running guest may print as much as it likes", async () => {
+    let heard = 0;
+    const { wire, connection } = faked({ onOutput: () => heard++ });
     await connection.resume("c");
-    const error = failure(connection.nextStop());
-    wire.receive(frame("O41").repeat(100_001));
-    expect(await error).toMatchObject({ code: "protocol-error" });
+    const stop = connection.nextStop();
+    wire.receive(`+${frame("O41").repeat(100_001)}${frame("T05thread:01;")}`);
+    expect(await stop).toMatchObject({ signal: 5 });
+    expect(heard).toBe(100_001);
   });
 
   it("unsolicited stops do not fill memory", () => {

@@ -64,7 +64,9 @@ const CORPUS: readonly (readonly [wire: string, ...frames: string[]])[] = [
   ["$OK# 9$OK#9a", "corrupt checksum", "packet OK"],
   ["%Stop#00$OK#9a", "corrupt checksum", "packet OK"],
   // A packet cut off by the next one.
-  ["$T05thr$OK#9a$OK#9a", "corrupt checksum", "packet OK"],
+  // A $ never stands in a payload: the end of the packet before it was lost.
+  ["$T05thr$OK#9a$OK#9a", "corrupt checksum", "packet OK", "packet OK"],
+  ["$OK\x239a$a$b$E22#a9", "packet OK", "corrupt checksum", "packet E22"],
   ["$* #4a$OK#9a", "corrupt run-length", "packet OK"],
   ["$0*#5a$OK#9a", "corrupt run-length", "packet OK"],
   // 31 less 29 is a run of two, which nobody may send.
