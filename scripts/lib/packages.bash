@@ -1,7 +1,7 @@
 # The system's packages. What counts is whether the command or file is there, not who installed it.
 
 # Level; command, or files of which one will do; the package that brings it on Debian and Ubuntu, Fedora, Arch, and
-# macOS with Homebrew. The ROM is that of the network card which QEMU's virt machine has unless told otherwise.
+# macOS with Homebrew (- where there is none). The ROM is that of the network card which QEMU's virt machine has unless told otherwise.
 readonly requirements='
 demo qemu-system-aarch64                      qemu-system-arm  qemu-system-aarch64 qemu-system-aarch64 qemu
 demo /usr/share/AAVMF/AAVMF_CODE.fd           qemu-efi-aarch64 edk2-aarch64        edk2-aarch64        qemu
@@ -12,6 +12,10 @@ test clang                                    clang            clang            
 test lld-link                                 lld              lld                 lld                 lld
 live gdb-multiarch                            gdb-multiarch    gdb                 gdb                 gdb
 live qemu-system-x86_64                       qemu-system-x86  qemu-system-x86     qemu-system-x86     qemu
+live qemu-aarch64                             qemu-user        qemu-user           qemu-user           -
+live gdbserver                                gdbserver        gdb-gdbserver       gdb                 -
+live /usr/bin/lldb-server-14:/usr/bin/lldb-server lldb-14      lldb                lldb                -
+live tshark                                   tshark           wireshark-cli       wireshark-cli       wireshark
 '
 
 # install_packages LEVELS
@@ -60,7 +64,7 @@ present() {
 }
 
 # column NUMBER LINES: the distinct words of a column, on one line.
-column() { awk -v n="$1" '!seen[$n]++ { printf "%s ", $n }' <<<"$2"; }
+column() { awk -v n="$1" '$n != "-" && !seen[$n]++ { printf "%s ", $n }' <<<"$2"; }
 
 can_install() { present apt-get && { ((EUID == 0)) || sudo -n true 2>/dev/null; }; }
 

@@ -34,6 +34,8 @@ export interface Command<T> {
   readonly decode: (reply: Uint8Array) => Reply<T>;
   /** The answer may be a stop reply (`?`). */
   readonly expectsStop?: boolean;
+  /** The answer is bytes of any kind (`x` of LLDB's stubs): however it begins, it is no stop reply and no output. */
+  readonly anyBytes?: boolean;
   /** Called for each `O` packet before the final reply (qRcmd), with its payload without the `O`. */
   readonly onOutput?: (hexText: string) => void;
 }

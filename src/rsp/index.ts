@@ -1,5 +1,9 @@
-/** The GDB remote serial protocol client, usable alone. */
-export { Connection, type ConnectionOptions, type RequestOptions } from "./connection.ts";
+/** The GDB remote serial protocol client, usable alone: see docs/rsp.md. */
+export { type ClientOptions, DEFAULT_FEATURES, type QemuKind, RspClient } from "./client.ts";
+export type { Command, Label, Reply } from "./command.ts";
+export * from "./commands/index.ts";
+export { type BatchRequest, Connection, type ConnectionOptions, type RequestOptions } from "./connection.ts";
+export type { AckMode } from "./link.ts";
 export { encodePacket, type Frame, PacketDecoder } from "./packet.ts";
-export { errorReply, parseStopReply, parseSupported, type StopReply } from "./reply.ts";
+export { parseStopReply, type SignalStop, type StopReason, type StopReply, type Watch } from "./reply.ts";
 export { connectTransport, parseStubAddress, type StubAddress, stubAddressText, type Transport } from "./transport.ts";

@@ -84,7 +84,7 @@ describe("the rooms of src", () => {
     const owners: Record<string, readonly string[]> = {
       commander: ["cli"],
       picocolors: ["cli"],
-      saxes: ["target"],
+      saxes: ["rsp", "target"],
       typebox: ["api", "snapshot"],
       elfy: ["symbols"],
       fastify: ["server"],

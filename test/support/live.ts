@@ -148,6 +148,12 @@ export function machine(options: MachineOptions): string[] {
   ];
 }
 
+/** Whether someone listens on a unix socket; its file is there a little earlier. The flag is __SO_ACCEPTCON of the kernel. */
+function listens(path: string): boolean {
+  const sockets = readFileSync("/proc/net/unix", "latin1").split("\n");
+  return sockets.some((line) => line.endsWith(` ${path}`) && line.split(/\s+/)[3] === "00010000");
+}
+
 /** A QEMU that a test runs itself. */
 export class Guest implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -199,7 +205,7 @@ export class Guest implements AsyncDisposable {
   /** Waits until the stub listens. */
   async listening(): Promise<this> {
     for (let tries = 0; tries < 200; tries++) {
-      if (existsSync(this.gdbPath) && existsSync(this.qmpPath)) return this;
+      if (listens(this.gdbPath) && listens(this.qmpPath)) return this;
       await sleep(25);
     }
     throw new Error("QEMU's stub did not listen within 5 s");
