@@ -17,6 +17,8 @@ export const ERROR_CODES = {
     "The stub broke the remote protocol. If this is a current QEMU, please report it with the stub's version.",
   "stub-unsupported": "This stub lacks what is needed; use QEMU's gdbstub (system emulation).",
   "stub-refused": "The stub refused the request; the message names it.",
+  "memory-unavailable":
+    "Leave --memory out to read guest memory through the stub where nothing else can be had; `ebscope doctor --gdb ADDRESS` says what can.",
   // The guest
   "not-aarch64": "ebscope reads AArch64 guests: attach to a qemu-system-aarch64.",
   "launch-failed": "Run the command by itself to see why it ends; its own words, if it had any, stand above.",
@@ -50,6 +52,11 @@ export const ERROR_CODES = {
   "capture-truncated": "The file ends early: copy it again, or capture again.",
   "capture-corrupt": "The file's contents are damaged: copy it again, or capture again.",
   "capture-newer": "This file was written by a newer ebscope: update ebscope.",
+  "not-a-transcript": "Give a file that --record wrote (docs/transcripts.md describes it).",
+  "transcript-truncated":
+    "The recording stops here: the program that recorded was killed, or its disk was full. What came before was replayed.",
+  "transcript-diverged":
+    "The recording holds other requests: replay it with the command, options and version of ebscope that its first lines name.",
   "no-such-point": "List the points with `ebscope show FILE points`.",
   // The user
   usage: "See `ebscope help`.",

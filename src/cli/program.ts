@@ -1,6 +1,7 @@
 /** The command line: verbs, options and their help. A verb's code is loaded when it runs. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { EbscopeError } from "../base/error.ts";
+import { MEMORY_CHOICES } from "../target/memory/channel.ts";
 import type { SnapshotFlags } from "./commands/capture.ts";
 import { DEFAULT_OUT, SHOWN } from "./defaults.ts";
 import { printError } from "./output.ts";
@@ -9,6 +10,10 @@ import { VERSION } from "./version.ts";
 const EXIT_HELP = `
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the capture is complete and the guest faulted
 after the call; 4 timed out before ExitBootServices.`;
+
+const GDB_HELP = "the stub to attach to: host:port, unix:/path, or replay:FILE of --record";
+const RECORD_HELP = "record the session as text (memory is then read through the stub)";
+const PCAP_HELP = "record the session for Wireshark (memory is then read through the stub)";
 
 /** Builds the program; `done` is told the exit code of the verb that ran. */
 export function buildProgram(done: (code: number) => void): Command {
@@ -29,14 +34,17 @@ export function buildProgram(done: (code: number) => void): Command {
     )
     .usage("[options] (--gdb ADDRESS | -- qemu-system-aarch64 ...)")
     .argument("[command...]", "QEMU and its options, to launch")
-    .option("--gdb <address>", "the stub to attach to: host:port or unix:/path")
+    .option("--gdb <address>", GDB_HELP)
     .option("-o, --out <file>", "the capture to write", DEFAULT_OUT)
     .addOption(seconds("--watch <seconds>", "how long to watch for a fault after the call").default(5))
     .addOption(seconds("--timeout <seconds>", "how long to wait for the call").default(300))
     .addOption(seconds("--find-timeout <seconds>", "how long to wait for the firmware's system table").default(60))
     .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
+    .addOption(memory())
     .option("--keep", "leave a launched guest running at the end")
     .option("--pause", "leave a guest paused that was attached to, also when it ran")
+    .option("--record <file>", RECORD_HELP)
+    .option("--pcap <file>", PCAP_HELP)
     .option("-q, --quiet", "no progress on stderr")
     .option("--json", "print the diff as JSON")
     .action(async (command: string[], flags) => {
@@ -46,10 +54,13 @@ export function buildProgram(done: (code: number) => void): Command {
 
   verb(program, "snapshot")
     .summary("record a guest of any kind as it stands now, and let it go on")
-    .requiredOption("--gdb <address>", "the stub to attach to: host:port or unix:/path")
+    .requiredOption("--gdb <address>", GDB_HELP)
     .requiredOption("-o, --out <file>", "the capture to write")
     .option("--pause", "leave the guest paused, also when it ran")
     .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
+    .addOption(memory())
+    .option("--record <file>", RECORD_HELP)
+    .option("--pcap <file>", PCAP_HELP)
     .action(async (flags: SnapshotFlags) => {
       const { snapshotCommand } = await import("./commands/capture.ts");
       done(await snapshotCommand(flags));
@@ -94,6 +105,7 @@ export function buildProgram(done: (code: number) => void): Command {
 
   verb(program, "doctor")
     .summary("say what is missing on this machine and how to get it")
+    .option("--gdb <address>", "look at this stub too: version, registers, how guest memory can be read")
     .option("--json", "print JSON")
     .action(async (flags) => {
       const { doctorCommand } = await import("./commands/doctor.ts");
@@ -111,6 +123,10 @@ function usageError(text: string): EbscopeError {
 
 function verb(program: Command, name: string): Command {
   return program.command(name).helpOption("-h, --help", "print this help").exitOverride();
+}
+
+function memory(): Option {
+  return new Option("--memory <how>", "how guest memory is read").choices(MEMORY_CHOICES).default("auto");
 }
 
 function seconds(flags: string, description: string): Option {

@@ -43,8 +43,8 @@ export interface RequestOptions {
   readonly deadlineMs?: number;
   /** The answer may be a stop reply (`?`). */
   readonly expectsStop?: boolean;
-  /** The answer is raw data that may look like anything (`x`). */
-  readonly binary?: boolean;
+  /** The answer is bytes of any kind (`x` of LLDB's stubs). */
+  readonly anyBytes?: boolean;
   /** Called for each `O` packet before the final reply (qRcmd). Its payload without the `O`. */
   readonly onOutput?: (hexText: string) => void;
 }
@@ -63,8 +63,12 @@ type State =
 const INTERRUPT = Uint8Array.of(0x03);
 /** Packets of one reply to qRcmd that are accepted before a stub is called endless. */
 const MAX_OUTPUT_PACKETS = 100_000;
+/** And their digits. */
+const MAX_OUTPUT_DIGITS = 8 << 20;
 /** Stops that nobody waited for, of which it is told. */
 const MAX_UNSOLICITED = 100;
+/** As many in a row, with nothing else between them, come from a stub that does not end. */
+const MAX_STRAY_STOPS = 1 << 14;
 /** Packets in a row that answer nothing before a stub is called broken: a few come from repairs on a bad line. */
 const MAX_UNASKED = 16;
 
@@ -78,7 +82,9 @@ export class Connection {
   /** Packets of ours that the stub has acknowledged and not answered yet. */
   #acknowledged = 0;
   #outputs = 0;
+  #outputDigits = 0;
   #unasked = 0;
+  #strayStops = 0;
   readonly #unsolicited: StopReply[] = [];
   /** The longest packet that the stub takes, frame included; a longer one is refused here. */
   packetSize = Number.POSITIVE_INFINITY;
@@ -97,9 +103,11 @@ export class Connection {
       packet: (payload: Uint8Array) => this.#packet(payload),
       notification: (payload: Uint8Array) => this.#options.onNotification?.(latin1(payload)),
       settled: () => this.#settled(),
+      maySend: () => !this.running || this.#answerDue,
+      repairable: () => this.#requests.head?.onOutput === undefined,
       failed: (code: ErrorCode, what: string, cause?: Error) => this.#fail(code, what, cause),
     };
-    this.#link = new Link(transport, handlers, { retransmitMs: Math.min(1000, this.#deadlineMs / 4), ...options });
+    this.#link = new Link(transport, handlers, options);
   }
 
   /** How long a request may take unless it says otherwise. */
@@ -166,10 +174,10 @@ export class Connection {
     const bytes = encodePacket(request.payload);
     const refusal = this.#refusal(request.label, bytes.length);
     if (refusal !== undefined) return Promise.reject(refusal);
-    const { label, deadlineMs, expectsStop, binary, onOutput } = request;
+    const { label, deadlineMs, expectsStop, anyBytes, onOutput } = request;
     return new Promise((resolve, reject) => {
       const answered = (reply: Uint8Array): void => resolve(decode(reply));
-      this.#requests.add({ label, bytes, deadlineMs, expectsStop, binary, onOutput, resolve: answered, reject });
+      this.#requests.add({ label, bytes, deadlineMs, expectsStop, anyBytes, onOutput, resolve: answered, reject });
       this.#pump();
     });
   }
@@ -182,7 +190,8 @@ export class Connection {
     const packets = requests.map(({ payload }) => encodePacket(payload));
     const [first] = requests;
     if (first === undefined) return Promise.resolve([]);
-    const refusal = this.#refusal(first.label, Math.max(...packets.map(({ length }) => length)));
+    const longest = packets.reduce((most, { length }) => Math.max(most, length), 0);
+    const refusal = this.#refusal(first.label, longest);
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
       const decoded: T[] = new Array(requests.length);
@@ -314,7 +323,7 @@ export class Connection {
   }
 
   #answer(head: Pending, payload: Uint8Array): void {
-    const stop = this.#answerDue && (head.expectsStop || head.binary) ? undefined : stopOf(payload);
+    const stop = this.#answerDue && (head.expectsStop || head.anyBytes) ? undefined : stopOf(payload);
     if (stop !== undefined || !this.#answerDue) {
       this.#notAsked(payload, stop);
       return;
@@ -322,7 +331,9 @@ export class Connection {
     this.#acknowledged = Math.max(0, this.#acknowledged - 1);
     this.#requests.answered();
     this.#outputs = 0;
+    this.#outputDigits = 0;
     this.#unasked = 0;
+    this.#strayStops = 0;
     head.resolve(payload);
   }
 
@@ -336,6 +347,7 @@ export class Connection {
     }
     this.#acknowledged = 0;
     this.#unasked = 0;
+    this.#strayStops = 0;
     this.#state = { kind: "halted" };
     if (stop !== undefined) this.#stops.push(stop);
     else this.#stops.refuse(resumeRefused(payload));
@@ -348,6 +360,7 @@ export class Connection {
   #notAsked(payload: Uint8Array, stop: StopReply | undefined): void {
     if (stop !== undefined) {
       if (this.#unsolicited.length < MAX_UNSOLICITED) this.#unsolicited.push(stop);
+      if (++this.#strayStops > MAX_STRAY_STOPS) this.#fail("protocol-error", "the stub's stops do not end");
     } else if (this.#link.mode !== "strict" || ++this.#unasked > MAX_UNASKED) {
       const text = printable(latin1(payload.subarray(0, 40)), 20);
       this.#fail("protocol-error", `a reply came to a request that was never sent: ${JSON.stringify(text)}`);
@@ -357,14 +370,20 @@ export class Connection {
   /** Console output: `O` and hex digits; `OK` is a reply. True when the packet was output. */
   #output(payload: Uint8Array, head: Pending | undefined): boolean {
     if (payload[0] !== 0x4f || payload.length < 3 || payload.length % 2 === 0) return false;
+    if (head?.anyBytes && this.#answerDue) return false;
     const forHead = head?.onOutput !== undefined;
     if (!forHead && !this.running && this.#answerDue) return false;
     const text = latin1(payload.subarray(1));
     if (!/^[0-9a-f]+$/i.test(text)) return false;
     if (!forHead) this.#options.onOutput?.(text);
-    else if (++this.#outputs > MAX_OUTPUT_PACKETS) this.#fail("protocol-error", "the stub's output does not end");
+    else if (this.#tooMuchOutput(text.length)) this.#fail("protocol-error", "the stub's output does not end");
     else head.onOutput?.(text);
     return true;
+  }
+
+  #tooMuchOutput(digits: number): boolean {
+    this.#outputDigits += digits;
+    return ++this.#outputs > MAX_OUTPUT_PACKETS || this.#outputDigits > MAX_OUTPUT_DIGITS;
   }
 
   #late({ label }: Pending, deadlineMs: number): void {
@@ -388,11 +407,11 @@ export class Connection {
   }
 }
 
+const STOP_LETTERS: ReadonlySet<number> = new Set(Buffer.from("STWXwN"));
+
 /** A packet as a stop reply; undefined when it is none. */
 function stopOf(payload: Uint8Array): StopReply | undefined {
-  const first = payload[0];
-  if (first !== 0x54 && first !== 0x53 && first !== 0x57 && first !== 0x58) return undefined;
-  return parseStopReply(latin1(payload));
+  return STOP_LETTERS.has(payload[0] ?? 0) ? parseStopReply(latin1(payload)) : undefined;
 }
 
 function resumeRefused(payload: Uint8Array): EbscopeError {

@@ -4,8 +4,9 @@
  * Source: "Debugging with GDB", appendix E, E.1 Overview and E.11 Packet Acknowledgment. There are three ways to acknowledge:
  * - `strict`: what every stub speaks at first. Each packet is answered with `+`, or with `-` which asks for it again. Only one packet of
  *   ours is ever under way: a stub that waits for `+` takes whatever else comes for a `-` (gdbserver does), and a `-` asks for the last
- *   packet only, whatever that was. Here damage on the line is repaired: what we sent is sent again on `-` or when no `+` comes, a
- *   damaged packet is asked for again, a few times each.
+ *   packet only, whatever that was. Here damage on the line is repaired: what we sent is sent again on `-`, and a damaged packet is asked
+ *   for again, a few times each. That no `+` comes is damage only on a line that loses bytes. A socket loses none, and a stub that is
+ *   merely slow would act on each copy and answer it: the answers to later requests would be off by one.
  * - `none`: after QStartNoAckMode. The line is reliable, so any number of packets may be under way; damage ends the session.
  * - `implied`: QEMU, which offers no QStartNoAckMode, takes the `$` of the next packet as an acknowledgement and never waits for `+`.
  *   It is sent none; its own `+` before each answer are counted, so that an answer which nobody asked for is noticed. Damage ends the
@@ -29,6 +30,13 @@ export interface LinkHandlers {
   notification(payload: Uint8Array): void;
   /** All of one piece of input has been handled. */
   settled(): void;
+  /**
+   * Whether a byte may be sent now. Not when the guest was let go and the stub has not acknowledged that yet: what comes is older, and
+   * what is sent may reach the running guest.
+   */
+  maySend(): boolean;
+  /** Whether what the stub is sending can be asked for again: `-` asks for the last packet only, and an answer with output has several. */
+  repairable(): boolean;
   /** The session is over. `cause` is what the transport says, if it does: an EbscopeError stands for itself. */
   failed(code: ErrorCode, what: string, cause?: Error): void;
 }
@@ -36,19 +44,20 @@ export interface LinkHandlers {
 export interface LinkOptions {
   /** How often a packet is sent, or asked for, again before the session is given up. Default 3. */
   readonly retries?: number;
-  /** How long `+` is waited for before a packet is sent again. Default 1000 ms. */
+  /** How long `+` is waited for before a packet is sent again, on a line that loses bytes (a serial one). Default: it is not. */
   readonly retransmitMs?: number;
 }
 
 const ACK = Buffer.from("+");
 const NAK = Buffer.from("-");
+const STRAY_BYTES = "bytes arrived outside any packet";
 const NOTIFICATION = /^[A-Za-z]{1,40}:/;
 
 export class Link {
   readonly #transport: Transport;
   readonly #handlers: LinkHandlers;
   readonly #retries: number;
-  readonly #retransmitMs: number;
+  readonly #retransmitMs: number | undefined;
   readonly #decoder = new PacketDecoder();
   #mode: AckMode = "strict";
   #outbox: Uint8Array[] = [];
@@ -72,7 +81,7 @@ export class Link {
     this.#transport = transport;
     this.#handlers = handlers;
     this.#retries = options.retries ?? 3;
-    this.#retransmitMs = options.retransmitMs ?? 1000;
+    this.#retransmitMs = options.retransmitMs;
     transport.start({
       data: (chunk) => this.#receive(chunk),
       closed: (cause) => this.#transportClosed(cause),
@@ -151,8 +160,11 @@ export class Link {
 
   #receive(chunk: Uint8Array): void {
     if (this.#closed) return;
-    for (const frame of this.#decoder.push(chunk)) {
-      this.#frame(frame);
+    const frames = this.#decoder.push(chunk);
+    for (let i = 0; i < frames.length; i++) {
+      const frame = frames[i] as Frame;
+      if (frame.kind === "packet" && cutShort(frames, i)) this.#cutShort();
+      else this.#frame(frame);
       if (this.#closed) return;
     }
     this.#handlers.settled();
@@ -168,7 +180,7 @@ export class Link {
         this.#heardPacket = true;
         this.#askedAgain = 0;
         this.#damage = undefined;
-        if (this.#mode === "strict") this.#outbox.push(ACK);
+        if (this.#mode === "strict" && this.#handlers.maySend()) this.#outbox.push(ACK);
         this.#handlers.packet(frame.payload);
         return;
       case "notification":
@@ -180,7 +192,7 @@ export class Link {
         this.#damaged(`a corrupt packet arrived (${frame.why})`, frame.why === "checksum");
         return;
       case "noise":
-        if (this.#heardPacket) this.#damaged("bytes arrived outside any packet");
+        if (this.#heardPacket) this.#damaged(STRAY_BYTES);
         else this.#otherProtocol(frame.bytes);
         return;
       case "ack":
@@ -218,7 +230,7 @@ export class Link {
 
   #startTimer(): void {
     clearTimeout(this.#timer);
-    if (!this.#resendable) return;
+    if (!this.#resendable || this.#retransmitMs === undefined) return;
     this.#timer = setTimeout(() => {
       // The last silence is the connection's to tell: it knows what was being done, and how long that may take.
       if (this.#resent < this.#retries) this.#resend("a packet was not acknowledged");
@@ -231,17 +243,36 @@ export class Link {
     this.#resent = 0;
   }
 
-  #damaged(what: string, repairable = true): void {
+  #damaged(what: string, repeatable = true): void {
     this.#damage = what;
+    const repairable = repeatable && this.#handlers.maySend() && this.#handlers.repairable();
     if (this.#mode !== "strict" || !repairable) this.#fail("protocol-error", what);
     else if (++this.#askedAgain > this.#retries) this.#fail("protocol-error", `${what}, again and again`);
     else this.#outbox.push(NAK);
+  }
+
+  #cutShort(): void {
+    this.#heardPacket = true;
+    this.#inNoise = true;
+    this.#damaged(STRAY_BYTES);
   }
 
   #otherProtocol(bytes: Uint8Array): void {
     const text = latin1(bytes.subarray(0, 80));
     this.#fail("not-a-gdbstub", `the other side does not speak the GDB remote protocol: ${guessSpeaker(text)}`);
   }
+}
+
+/**
+ * Whether a packet is followed by what nobody sends there: then a byte of it may have become a `#`, and two digits that were data the
+ * right checksum for what stands before them, once in 256.
+ */
+function cutShort(frames: readonly Frame[], packet: number): boolean {
+  for (let i = packet + 1; i < frames.length; i++) {
+    const { kind } = frames[i] as Frame;
+    if (kind !== "ack" && kind !== "nak") return kind === "noise";
+  }
+  return false;
 }
 
 function guessSpeaker(text: string): string {

@@ -7,7 +7,8 @@
  *
  * Assumptions: everything that arrives is untrusted. A frame longer than the bound, a run without a byte before it or a wrong
  * checksum is a frame of its own kind, never an exception and never data; bytes between frames are reported as noise. A `$` never
- * stands in a payload (it is always escaped): where one does, the end of the packet before it was lost, and a new one starts.
+ * stands in a payload (it is always escaped): where one does, the end of a packet was lost or a byte became a `$`. Nothing up to the
+ * checksum is believed then, also not as a packet that starts there: its sum is right by chance too often (once in 256).
  */
 
 const DOLLAR = 0x24;
@@ -176,16 +177,11 @@ export class PacketDecoder {
     this.#start = hash + 3;
     this.#scanned = this.#start;
     if (hash - body > this.#limit) return { kind: "corrupt", why: "too-long" };
-    // Looked for from the end: it is where the next packet starts.
-    const restart = this.#buffer.subarray(body, hash).lastIndexOf(DOLLAR);
-    if (restart >= 0) {
-      this.#start = body + restart;
-      this.#scanned = this.#start;
-      return { kind: "corrupt", why: "checksum" };
-    }
     const told = hexPair(this.#buffer[hash + 1] as number, this.#buffer[hash + 2] as number);
-    if (told !== checksum(this.#buffer, body, hash)) return { kind: "corrupt", why: "checksum" };
-    return this.#payload(kind, this.#buffer.subarray(body, hash));
+    const raw = this.#buffer.subarray(body, hash);
+    if (told !== checksum(this.#buffer, body, hash) || raw.includes(DOLLAR))
+      return { kind: "corrupt", why: "checksum" };
+    return this.#payload(kind, raw);
   }
 
   #findHash(from: number): number {

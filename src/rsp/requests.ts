@@ -12,8 +12,8 @@ export interface Pending {
   readonly deadlineMs?: number | undefined;
   /** The answer may be a stop reply (`?`). */
   readonly expectsStop?: boolean | undefined;
-  /** The answer is raw data that may look like anything (`x`). */
-  readonly binary?: boolean | undefined;
+  /** The answer is bytes of any kind (`x` of LLDB's stubs). */
+  readonly anyBytes?: boolean | undefined;
   readonly onOutput?: ((hexText: string) => void) | undefined;
   resolve(reply: Uint8Array): void;
   reject(error: EbscopeError): void;
@@ -41,6 +41,8 @@ export class RequestQueue {
   #answered = 0;
   #bytesInFlight = 0;
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer looks at the head, in the time of `performance.now()`. */
+  #timerDue = 0;
   /** When the oldest request in flight became the oldest. */
   #headSince = 0;
   #idleWaiters: (() => void)[] = [];
@@ -93,7 +95,7 @@ export class RequestQueue {
       this.#queued = [];
       this.#taken = 0;
     }
-    this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#headDeadline());
+    this.#watchHead();
     return next;
   }
 
@@ -107,6 +109,7 @@ export class RequestQueue {
       this.#inFlight = this.#inFlight.slice(this.#answered);
       this.#answered = 0;
     }
+    if (this.head?.deadlineMs !== undefined) this.#watchHead();
     return head;
   }
 
@@ -137,23 +140,30 @@ export class RequestQueue {
   }
 
   #headDeadline(): number {
-    return Math.min(this.head?.deadlineMs ?? this.#bounds.deadlineMs, this.#bounds.deadlineMs);
+    return this.head?.deadlineMs ?? this.#bounds.deadlineMs;
   }
 
-  /** One timer serves many requests: it looks again when it was early. */
+  /** One timer serves many requests: it looks again when it was early, and is set anew for a head that has less time than it would take. */
+  #watchHead(): void {
+    const due = this.#headSince + this.#headDeadline();
+    if (this.#timer !== undefined && this.#timerDue <= due) return;
+    clearTimeout(this.#timer);
+    this.#timerDue = due;
+    this.#timer = setTimeout(() => this.#checkDeadline(), due - performance.now());
+  }
+
   #checkDeadline(): void {
     this.#timer = undefined;
     const { head } = this;
     if (head === undefined) return;
-    const deadlineMs = head.deadlineMs ?? this.#bounds.deadlineMs;
-    const left = this.#headSince + deadlineMs - performance.now();
-    if (left > 0) this.#timer = setTimeout(() => this.#checkDeadline(), left);
+    const deadlineMs = this.#headDeadline();
+    if (this.#headSince + deadlineMs > performance.now()) this.#watchHead();
     // Not at once: when this process itself was stopped for a while, the answer may lie there unread.
     else setImmediate(() => this.#giveUpOn(head, deadlineMs));
   }
 
   #giveUpOn(head: Pending, deadlineMs: number): void {
     if (this.head === head) this.#onLate(head, deadlineMs);
-    else if (this.inFlight > 0) this.#timer ??= setTimeout(() => this.#checkDeadline(), this.#headDeadline());
+    else if (this.inFlight > 0) this.#watchHead();
   }
 }

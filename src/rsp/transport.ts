@@ -1,8 +1,9 @@
-/** Byte pipes to a stub: tcp and unix sockets. Nothing here knows the protocol. */
+/** Byte pipes to a stub: tcp and unix sockets, and a recording that plays one. Nothing here knows the protocol. */
 import { connect, type Socket } from "node:net";
-import { abortError } from "../base/abort.ts";
+import { abortError, delay } from "../base/abort.ts";
 import { EbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
+import { openReplay } from "./replay.ts";
 
 export interface Transport {
   /** Called once, before the first write. `closed` is told at most once. */
@@ -14,38 +15,66 @@ export interface Transport {
 
 export type StubAddress =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
-  | { readonly kind: "unix"; readonly path: string };
+  | { readonly kind: "unix"; readonly path: string }
+  /** A transcript: there is no stub and no guest. */
+  | { readonly kind: "replay"; readonly path: string };
 
-/** Parses `host:port`, `:port`, `[v6]:port`, `tcp:host:port` or `unix:/path`. */
+/** Parses `host:port`, `:port`, `[v6]:port`, `tcp:host:port`, `unix:/path` or `replay:file`. */
 export function parseStubAddress(text: string): StubAddress {
-  if (text.startsWith("unix:")) {
-    const path = text.slice(5);
-    if (path !== "") return { kind: "unix", path };
-  }
+  const [, kind, path] = /^(unix|replay):(.+)$/s.exec(text) ?? [];
+  if (kind !== undefined && path !== undefined) return { kind: kind === "unix" ? "unix" : "replay", path };
   const match = /^(?:tcp:)?(?:\[([0-9a-f:.]+(?:%[\w.-]+)?)\]|([^:[\]/\s]*)):(\d{1,5})$/i.exec(text);
   const port = Number(match?.[3]);
   if (match === null || port < 1 || port > 65535) {
     throw new EbscopeError("usage", `Cannot read the stub address ${JSON.stringify(printable(text))}`, {
-      next: "Give host:port, such as localhost:1234, or unix:/path/to/socket.",
+      next: "Give host:port, such as localhost:1234, unix:/path/to/socket, or replay:FILE for a recorded session.",
     });
   }
   return { kind: "tcp", host: match[1] ?? (match[2] || "localhost"), port };
 }
 
 export function stubAddressText(address: StubAddress): string {
-  if (address.kind === "unix") return `unix:${address.path}`;
-  return address.host.includes(":") ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
+  if (address.kind !== "tcp") return `${address.kind}:${address.path}`;
+  const { host, port } = address;
+  // Hosts of these names would be read as the other kinds.
+  if (host === "unix" || host === "replay") return `tcp:${host}:${port}`;
+  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** Connects within `timeoutMs`. */
-export function connectTransport(
-  address: StubAddress,
-  options: { timeoutMs?: number; signal?: AbortSignal } = {},
-): Promise<Transport> {
-  const where = stubAddressText(address);
-  const timeoutMs = options.timeoutMs ?? 5000;
+export interface ConnectOptions {
+  readonly timeoutMs?: number;
+  /** For how long a refusal is no reason to give up: a stub that was just started has its socket a moment before it listens. Default 0. */
+  readonly retryMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+const RETRY_EVERY_MS = 20;
+
+/** Connects within `timeoutMs`, by default 5000; a transcript is read whole. */
+export function connectTransport(address: StubAddress, options: ConnectOptions = {}): Promise<Transport> {
   // Before anything reaches the stub: a connection alone pauses a guest.
   if (options.signal?.aborted) return Promise.reject(abortError(options.signal));
+  return address.kind === "replay" ? openReplay(address.path) : connectPatiently(address, options);
+}
+
+type SocketAddress = Exclude<StubAddress, { kind: "replay" }>;
+
+async function connectPatiently(address: SocketAddress, options: ConnectOptions): Promise<Transport> {
+  const giveUpAt = performance.now() + (options.retryMs ?? 0);
+  for (;;) {
+    try {
+      return await connectSocket(address, options);
+    } catch (error) {
+      const refused = error instanceof EbscopeError && error.code === "connect-failed";
+      if (!refused || performance.now() >= giveUpAt) throw error;
+    }
+    await delay(RETRY_EVERY_MS, options.signal);
+  }
+}
+
+function connectSocket(address: SocketAddress, options: ConnectOptions): Promise<Transport> {
+  const where = stubAddressText(address);
+  const timeoutMs = options.timeoutMs ?? 5000;
   return new Promise((resolve, reject) => {
     const socket =
       address.kind === "unix" ? connect({ path: address.path }) : connect({ host: address.host, port: address.port });

@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { EbscopeError } from "../base/error.ts";
+import { systemError, systemReason } from "../base/system-error.ts";
 import { printable } from "../base/text.ts";
 import { decodeCapture, encodeCapture } from "./file.ts";
 import type { Capture } from "./model.ts";
@@ -60,23 +61,4 @@ async function besides(path: string, work: (temporary: string, file: FileHandle)
   } catch (cause) {
     throw new EbscopeError("file-unwritable", `Cannot write ${printable(path)}: ${systemReason(cause)}`, { cause });
   }
-}
-
-function systemError(code: string): Error {
-  return Object.assign(new Error(code), { code });
-}
-
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: "no such file or folder",
-  EACCES: "permission denied",
-  EISDIR: "it is a folder",
-  ENOSPC: "the disk is full",
-  EROFS: "the file system is read-only",
-  ENOTDIR: "a part of the path is no folder",
-  ENOTREG: "it is no regular file",
-};
-
-function systemReason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code ?? "";
-  return REASONS[code] ?? (code || String(error));
 }

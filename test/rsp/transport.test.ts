@@ -3,8 +3,10 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { type Tap, type TapEnd, tapped } from "../../src/rsp/tap.ts";
 import { connectTransport, parseStubAddress, type StubAddress, stubAddressText } from "../../src/rsp/transport.ts";
 import { failure } from "../support/failure.ts";
+import { FakeTransport, settled } from "../support/fake-transport.ts";
 
 const cleanup: (() => unknown)[] = [];
 afterEach(async () => {
@@ -36,6 +38,9 @@ describe("parseStubAddress", () => {
     ["[fe80::1%eth0]:1234", { kind: "tcp", host: "fe80::1%eth0", port: 1234 }, "[fe80::1%eth0]:1234"],
     ["unix:/tmp/gdb.sock", { kind: "unix", path: "/tmp/gdb.sock" }, "unix:/tmp/gdb.sock"],
     ["unix:relative:1", { kind: "unix", path: "relative:1" }, "unix:relative:1"],
+    ["replay:session.txt", { kind: "replay", path: "session.txt" }, "replay:session.txt"],
+    ["replay:1234", { kind: "replay", path: "1234" }, "replay:1234"],
+    ["tcp:replay:1234", { kind: "tcp", host: "replay", port: 1234 }, "tcp:replay:1234"],
   ] as const)("reads %s", (text, address, again) => {
     expect(parseStubAddress(text)).toEqual(address);
     expect(stubAddressText(address)).toBe(again);
@@ -45,6 +50,7 @@ describe("parseStubAddress", () => {
     "",
     "1234",
     "unix:",
+    "replay:",
     "localhost",
     "localhost:",
     "localhost:0",
@@ -162,5 +168,117 @@ describe("a transport", () => {
     transport.start({ data: (chunk) => (received += Buffer.from(chunk).toString()), closed: () => undefined });
     await vi.waitFor(() => expect(received).toBe("early"));
     await transport.close();
+  });
+});
+
+describe("a tapped transport", () => {
+  /** Everything that a tap was told, in order. */
+  class Listener implements Tap {
+    readonly heard: string[] = [];
+    readonly ends: TapEnd[] = [];
+    readonly times: number[] = [];
+
+    bytes(direction: string, bytes: Uint8Array, time: number): void {
+      this.heard.push(`${direction} ${Buffer.from(bytes).toString("latin1")}`);
+      this.times.push(time);
+    }
+
+    ended(end: TapEnd, time: number): void {
+      this.heard.push("ended");
+      this.ends.push(end);
+      this.times.push(time);
+    }
+  }
+
+  function listenedTo() {
+    const inner = new FakeTransport();
+    const taps = [new Listener(), new Listener()];
+    const transport = tapped(inner, taps);
+    const client: string[] = [];
+    transport.start({
+      data: (chunk) => client.push(Buffer.from(chunk).toString("latin1")),
+      closed: (cause) => client.push(`closed ${cause?.message}`),
+    });
+    return { inner, transport, client, tap: taps[0] as Listener, other: taps[1] as Listener };
+  }
+
+  it("is the transport itself when nobody listens", () => {
+    const inner = new FakeTransport();
+    expect(tapped(inner, [])).toBe(inner);
+  });
+
+  it("passes everything on, and tells each tap of it", async () => {
+    const { inner, transport, client, tap, other } = listenedTo();
+    transport.write(Buffer.from("$?#3f"));
+    inner.receive("+");
+    inner.receive("$S05#b8");
+    await transport.close();
+    expect(inner.writes).toEqual(["$?#3f"]);
+    expect(inner.closed).toBe(true);
+    expect(client).toEqual(["+", "$S05#b8"]);
+    expect(tap.heard).toEqual(["sent $?#3f", "received +", "received $S05#b8", "ended"]);
+    expect(other.heard).toEqual(tap.heard);
+    expect(tap.ends).toEqual([{ by: "client" }]);
+    expect(tap.times).toEqual([...tap.times].sort((a, b) => a - b));
+  });
+
+  it("tells once that the stub has gone, and why", async () => {
+    const { inner, transport, client, tap } = listenedTo();
+    const cause = new Error("ECONNRESET");
+    inner.hangUp(cause);
+    transport.write(Buffer.from("more"));
+    inner.receive("late");
+    await transport.close();
+    expect(tap.heard).toEqual(["ended"]);
+    expect(tap.ends).toEqual([{ by: "stub", cause }]);
+    expect(client[0]).toBe("closed ECONNRESET");
+    expect(inner.writes).toEqual([]);
+  });
+
+  it("hears what comes while it is being closed, and of no write that went nowhere", async () => {
+    const { inner, transport, tap } = listenedTo();
+    let closed = (): void => undefined;
+    inner.close = () => new Promise((resolve) => (closed = resolve));
+    const closing = transport.close();
+    transport.write(Buffer.from("nowhere"));
+    inner.receive("last words");
+    await settled();
+    closed();
+    await closing;
+    expect(tap.heard).toEqual(["received last words", "ended"]);
+  });
+
+  it("has told the taps before the client looks at what came", () => {
+    const inner = new FakeTransport();
+    const tap = new Listener();
+    tapped(inner, [tap]).start({
+      data: () => {
+        throw new Error("a defect");
+      },
+      closed: () => undefined,
+    });
+    expect(() => inner.receive("boom")).toThrow("a defect");
+    expect(tap.heard).toEqual(["received boom"]);
+  });
+});
+
+describe("a stub that was just started", () => {
+  it("is tried again while it refuses, for the time that was given", async () => {
+    const path = join(folder(), "s");
+    const connecting = connectTransport({ kind: "unix", path }, { retryMs: 10_000 });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const server = createServer();
+    cleanup.push(() => server.close());
+    const arrived = new Promise<Socket>((resolve) => server.once("connection", resolve));
+    server.listen(path);
+    const transport = await connecting;
+    (await arrived).destroy();
+    await transport.close();
+  });
+
+  it("is given up when the time is over, with the reason of the last refusal", async () => {
+    const error = await failure(connectTransport({ kind: "unix", path: join(folder(), "s") }, { retryMs: 50 }));
+    expect(error).toMatchObject({ code: "connect-failed" });
+    expect(error.message).toContain("no such socket");
   });
 });

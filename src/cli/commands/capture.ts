@@ -11,21 +11,23 @@ import { parseStubAddress, stubAddressText } from "../../rsp/transport.ts";
 import type { Capture, PointKind } from "../../snapshot/model.ts";
 import { checkWritable, writeCapture } from "../../snapshot/store.ts";
 import { type Launched, launchQemu } from "../../target/launch.ts";
+import type { MemoryChoice } from "../../target/memory/channel.ts";
 import { attachQemu } from "../../target/qemu.ts";
 import type { Target } from "../../target/target.ts";
 import { DEFAULT_OUT } from "../defaults.ts";
 import { EXIT, exitCodeOf } from "../exit-code.ts";
+import { memoryNote } from "../memory-note.ts";
 import { printData, printError, progress } from "../output.ts";
+import { openRecording, type RecordFlags, type Recording } from "../recording.ts";
 import { CREATED_BY } from "../version.ts";
 import { printDiff } from "./diff.ts";
 
-export interface CaptureFlags {
-  readonly gdb?: string;
-  readonly out?: string;
+export interface CaptureFlags extends RecordFlags {
   readonly watch?: number;
   readonly timeout?: number;
   readonly findTimeout?: number;
   readonly maxTables?: number;
+  readonly memory?: MemoryChoice;
   readonly keep?: boolean;
   readonly pause?: boolean;
   readonly quiet?: boolean;
@@ -45,11 +47,17 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
     throw new EbscopeError("usage", "Cannot keep a guest that was not launched: --keep goes with -- COMMAND");
   }
   await checkWritable(flags.out ?? DEFAULT_OUT);
+  const recording = openRecording(flags, captureOptions(flags));
   const { outcome, kept } = await withInterrupt((signal) =>
-    launching ? captureLaunched(command, flags, signal) : captureAttached(flags, signal),
-  );
+    launching ? captureLaunched(command, flags, recording, signal) : captureAttached(flags, recording, signal),
+  ).finally(() => recording.close());
   if (kept !== undefined) tell(flags, kept);
   return finish(outcome, flags);
+}
+
+/** What a replay has to be asked for too. */
+function captureOptions({ watch, timeout, findTimeout, maxTables }: CaptureFlags): string {
+  return `capture --watch ${watch} --timeout ${timeout} --find-timeout ${findTimeout} --max-tables ${maxTables}`;
 }
 
 interface Captured {
@@ -68,19 +76,24 @@ function endedBy({ error }: CaptureOutcome, codes: readonly ErrorCode[]): boolea
   return error !== undefined && codes.includes(error.code);
 }
 
-async function captureAttached(flags: CaptureFlags, signal: AbortSignal): Promise<Captured> {
+async function captureAttached(flags: CaptureFlags, recording: Recording, signal: AbortSignal): Promise<Captured> {
   const address = parseStubAddress(flags.gdb ?? "");
   tell(flags, `attaching to ${stubAddressText(address)}`);
-  const target = await attachQemu(address, { signal });
+  const target = await attachQemu(address, { signal, taps: recording.tapsFor(address), ...memoryOf(flags) });
   const runs = target.info.wasRunning && !flags.pause;
   const outcome = await runCapture(target, flags, signal, runs);
+  if (address.kind === "replay") return { outcome, kept: undefined };
   const state = runs ? "runs on, as it did before" : "is paused (monitor: cont)";
   return { outcome, kept: endedBy(outcome, UNKNOWN) ? undefined : `the guest ${state}` };
 }
 
+/** QEMU has its socket a moment before it listens there. */
+const JUST_STARTED_MS = 2000;
+
 async function captureLaunched(
   command: readonly string[],
   flags: CaptureFlags,
+  recording: Recording,
   signal: AbortSignal,
 ): Promise<Captured> {
   const guest = await launchQemu(command, {
@@ -89,7 +102,13 @@ async function captureLaunched(
   });
   let kept: string | undefined;
   try {
-    const target = await attachQemu(guest.address, { signal });
+    const target = await attachQemu(guest.address, {
+      connectRetryMs: JUST_STARTED_MS,
+      signal,
+      taps: recording.tapsFor(guest.address),
+      ...memoryOf(flags),
+      pid: guest.pid,
+    });
     const outcome = await runCapture(target, flags, signal, flags.keep ?? false);
     if (flags.keep && !endedBy(outcome, GONE)) kept = keep(guest);
     return { outcome, kept };
@@ -109,6 +128,7 @@ async function runCapture(
   signal: AbortSignal,
   runAfterwards: boolean,
 ): Promise<CaptureOutcome> {
+  tellMemory(flags, memoryNote(flags.memory, target.memoryChannel));
   try {
     return await captureExitBootServices(target, CREATED_BY, {
       ...(flags.timeout !== undefined && { timeoutMs: flags.timeout * 1000 }),
@@ -120,7 +140,16 @@ async function runCapture(
     });
   } finally {
     await target.release(runAfterwards);
+    tellMemory(flags, target.memoryChannel.note);
   }
+}
+
+function memoryOf({ memory }: { readonly memory?: MemoryChoice }): { readonly memory?: MemoryChoice } {
+  return memory === undefined ? {} : { memory };
+}
+
+function tellMemory(flags: { readonly quiet?: boolean }, text: string | undefined): void {
+  if (text !== undefined) tell(flags, text);
 }
 
 /** Writes what was captured, prints it, and tells how it ended. */
@@ -142,29 +171,35 @@ function has(capture: Capture, wanted: PointKind): boolean {
   return capture.points.some(({ kind }) => kind === wanted);
 }
 
-export interface SnapshotFlags {
+export interface SnapshotFlags extends RecordFlags {
   readonly gdb: string;
   readonly out: string;
   readonly pause?: boolean;
   readonly maxTables?: number;
+  readonly memory?: MemoryChoice;
   readonly quiet?: boolean;
 }
 
 /** Takes the point `now` of a guest in any state and lets it go on. */
 export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
   await checkWritable(flags.out);
+  const address = parseStubAddress(flags.gdb);
+  const recording = openRecording(flags, `snapshot --max-tables ${flags.maxTables}`);
   const { capture, error } = await withInterrupt(async (signal) => {
-    const target = await attachQemu(parseStubAddress(flags.gdb), { signal });
+    const target = await attachQemu(address, { signal, taps: recording.tapsFor(address), ...memoryOf(flags) });
+    tellMemory(flags, memoryNote(flags.memory, target.memoryChannel));
     const runs = target.info.wasRunning && !flags.pause;
     try {
       const options = flags.maxTables === undefined ? {} : { maxTables: flags.maxTables };
       const outcome = await captureNow(target, CREATED_BY, options);
-      if (!endedBy(outcome, UNKNOWN)) progress(runs ? "the guest runs on" : "the guest is paused (monitor: cont)");
+      tellMemory(flags, target.memoryChannel.note);
+      if (address.kind !== "replay" && !endedBy(outcome, UNKNOWN))
+        progress(runs ? "the guest runs on" : "the guest is paused (monitor: cont)");
       return outcome;
     } finally {
       await target.release(runs);
     }
-  });
+  }).finally(() => recording.close());
   if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
   await writeCapture(flags.out, capture);
   printData(`wrote ${printable(flags.out)}${error === undefined ? "" : " (partial)"}`);
