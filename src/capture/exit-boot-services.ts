@@ -237,8 +237,8 @@ class Session {
     const timer = setTimeout(() => timeout.abort(late), Math.max(deadline - Date.now(), 0));
     const until = signal === undefined ? timeout.signal : AbortSignal.any([timeout.signal, signal]);
     try {
+      await this.#target.resume();
       for (;;) {
-        await this.#target.resume();
         const cpu = await this.#nextStop(until);
         const at = await this.#whereIs(cpu);
         if (wanted(at)) return at;
@@ -247,7 +247,7 @@ class Session {
           throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
         }
         // It may stand on a breakpoint of ours that does not count here.
-        await this.#target.stepPast(cpu, virt(at.pc));
+        await this.#target.resumePast(cpu, virt(at.pc));
       }
     } finally {
       clearTimeout(timer);

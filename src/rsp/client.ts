@@ -32,6 +32,9 @@ export type QemuKind = "system" | "user";
 
 /** Thread ids without processes; stops that tell which kind of breakpoint was hit; target descriptions. */
 export const DEFAULT_FEATURES: readonly string[] = ["swbreak+", "hwbreak+", "vContSupported+", "xmlRegisters=i386"];
+/** What a stub takes that does not say: as GDB has it. */
+const DEFAULT_PACKET_SIZE = 400;
+
 /** What the stub told of itself at the start. */
 type Learned = Pick<RspClient, "features" | "initialStop" | "qemu">;
 
@@ -79,6 +82,14 @@ export class RspClient implements AsyncDisposable {
 
   get ackMode(): AckMode {
     return this.connection.ackMode;
+  }
+
+  /**
+   * The longest read of memory (`m`), in bytes, whose answer fits a packet. Longer ones are refused by some stubs, and gdbserver 13 does not
+   * survive them.
+   */
+  get longestRead(): number {
+    return (this.features.packetSize ?? DEFAULT_PACKET_SIZE) >> 1;
   }
 
   /** Sends one command; resolves with what the stub made of it. Rejects when the session is over, or the target runs. */

@@ -5,6 +5,7 @@
 import type { VirtAddr } from "../base/address.ts";
 import type { MemoryRange, PhysMemory } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
+import type { MemoryChannel } from "./memory/channel.ts";
 
 /** One vCPU. `index` is its place in the stub's thread list, `thread` the stub's id for it. */
 export interface Cpu {
@@ -18,6 +19,8 @@ export interface TargetInfo {
   readonly architecture: string;
   readonly registers: readonly RegisterDefinition[];
   readonly cpus: readonly Cpu[];
+  /** The longest packet that the stub takes. */
+  readonly packetSize: number;
   /** Whether the guest was running before this debugger attached. */
   readonly wasRunning: boolean;
 }
@@ -35,6 +38,8 @@ export interface Target {
   readonly info: TargetInfo;
   /** Physical memory: RAM and ROM only. The guest must be halted. */
   readonly memory: PhysMemory;
+  /** What it is read with, now. */
+  readonly memoryChannel: MemoryChannel;
   /** RAM and ROM ranges as they are now. */
   memoryRanges(): Promise<readonly MemoryRange[]>;
   /** Every register of `registers` for every vCPU of `cpus`, one batch: a row a vCPU, in the order given. */
@@ -44,10 +49,10 @@ export interface Target {
   insertBreakpoint(address: VirtAddr): Promise<Breakpoint>;
   resume(): Promise<void>;
   /**
-   * One instruction on `cpu`, which stands at `pc`, the others held. A breakpoint of ours at `pc` is out of the way meanwhile:
-   * resuming on it would hit it again without progress.
+   * Resumes a guest that may stand on a breakpoint: one instruction on `cpu`, which stands at `pc`, the others held and a breakpoint of
+   * ours at `pc` out of the way meanwhile (resuming on it would hit it again without progress); then all of them.
    */
-  stepPast(cpu: Cpu, pc: VirtAddr): Promise<void>;
+  resumePast(cpu: Cpu, pc: VirtAddr): Promise<void>;
   waitForStop(signal?: AbortSignal): Promise<Stop>;
   /** Halts a running guest and says how it stopped: it may have hit a breakpoint just before. Undefined when it was halted. */
   interrupt(): Promise<Stop | undefined>;

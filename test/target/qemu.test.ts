@@ -170,8 +170,6 @@ describe("registers", () => {
   });
 
   it.each([
-    ["too short", "00000000"],
-    ["too long", "000000000000000000"],
     ["no hex", "zz00000000000000"],
     ["an error", "E14"],
     ["empty", ""],
@@ -182,6 +180,16 @@ describe("registers", () => {
       const { number } = target.info.registers[i] ?? {};
       expect(read.state, `register ${number}`).toBe(number === 0x56 ? "unreadable" : "present");
     });
+  });
+
+  it.each([
+    ["too short", "00000000"],
+    ["too long", "000000000000000000"],
+  ])("of which the reply is %s end the read: the stub is not what it says it is", async (_, payload) => {
+    const { target } = await attached({ script: script(/^p56$/, reply(payload)) });
+    const error = await failure(target.readRegisters(target.info.cpus.slice(0, 1), target.info.registers));
+    expect(error.code).toBe("protocol-error");
+    expect(error.message).toContain("SCTLR_EL1");
   });
 
   it("that the stub has no value for are unavailable", async () => {
@@ -357,26 +365,39 @@ describe("running and stopping", () => {
     expect(await target.readRegisters(target.info.cpus, target.info.registers)).toHaveLength(2);
   });
 
-  it("a step runs one vCPU, the one asked for", async () => {
+  it("resuming past an address steps the one vCPU that stands there, then lets all run", async () => {
     const { stub, target } = await attached();
     const from = stub.session.requests.length;
-    await target.stepPast({ index: 1, thread: "02" }, virt(0x1000));
-    expect(requestsSince(stub, from)).toEqual(["vCont;s:02"]);
+    await target.resumePast({ index: 1, thread: "02" }, virt(0x1000));
+    await running(stub);
+    expect(requestsSince(stub, from)).toEqual(["vCont;s:02", "c"]);
     expect(target.stoppedCpu.index).toBe(1);
+    expect(stub.session.stray).toBe("");
   });
 
-  it("a step past a breakpoint takes it out meanwhile, and leaves it in and removable", async () => {
+  it("resuming past a breakpoint takes it out for the step, and leaves it in and removable", async () => {
     const { stub, target } = await attached();
     const breakpoint = await target.insertBreakpoint(virt(0x1000));
     await target.insertBreakpoint(virt(0x2000));
     const from = stub.session.requests.length;
-    await target.stepPast({ index: 0, thread: "01" }, virt(0x1000));
-    expect(requestsSince(stub, from)).toEqual(["z0,1000,4", "vCont;s:01", "Z0,1000,4"]);
+    await target.resumePast({ index: 0, thread: "01" }, virt(0x1000));
+    await running(stub);
+    expect(requestsSince(stub, from)).toEqual(["z0,1000,4", "vCont;s:01", "Z0,1000,4", "c"]);
     expect(stub.breakpoints).toEqual(["0,2000,4", "0,1000,4"]);
+    expect(stub.session.stray).toBe("");
     await breakpoint[Symbol.asyncDispose]();
     expect(stub.breakpoints).toEqual(["0,2000,4"]);
     await target.release(false);
     expect(stub.breakpoints).toEqual([]);
+  });
+
+  it("a breakpoint that cannot be taken out for the step is told of", async () => {
+    const { stub, target } = await attached();
+    await target.insertBreakpoint(virt(0x1000));
+    stub.rescript(script(/^z0/, reply("E22")));
+    expect(await failure(target.resumePast({ index: 0, thread: "01" }, virt(0x1000)))).toMatchObject({
+      code: "stub-refused",
+    });
   });
 
   it.each([
@@ -394,7 +415,7 @@ describe("running and stopping", () => {
   it("a guest that ends in a step is an error", async () => {
     const { stub, target } = await attached();
     stub.rescript({ onResume: () => stub.stop("W01") });
-    expect(await failure(target.stepPast({ index: 0, thread: "01" }, virt(0x1000)))).toMatchObject({
+    expect(await failure(target.resumePast({ index: 0, thread: "01" }, virt(0x1000)))).toMatchObject({
       code: "guest-ended",
     });
   });
@@ -425,7 +446,7 @@ describe("running and stopping", () => {
   it("a step that does not end is told of within the deadline", async () => {
     const { target } = await attached({ script: { onResume: () => undefined } }, { deadlineMs: SHORT });
     const started = performance.now();
-    const error = await failure(target.stepPast({ index: 0, thread: "01" }, virt(0x1000)));
+    const error = await failure(target.resumePast({ index: 0, thread: "01" }, virt(0x1000)));
     expect(performance.now() - started).toBeLessThan(SHORT + 1000);
     expect(error.code).toBe("stub-silent");
   });
@@ -541,7 +562,7 @@ describe("release", () => {
     expect((await failure(target.memory.read([span(0, 8)]))).message).toContain("let go");
     expect((await failure(target.insertBreakpoint(virt(0x1000)))).message).toContain("let go");
     expect((await failure(target.resume())).message).toContain("let go");
-    expect((await failure(target.stepPast({ index: 0, thread: "01" }, virt(0x1000)))).message).toContain("let go");
+    expect((await failure(target.resumePast({ index: 0, thread: "01" }, virt(0x1000)))).message).toContain("let go");
     await failure(target.readRegisters(target.info.cpus, target.info.registers));
     await released;
     await failure(target.readRegisters(target.info.cpus, target.info.registers));
@@ -638,9 +659,9 @@ const UNUSABLE: readonly (readonly [what: string, script: Script, code: ErrorCod
     "protocol-error",
     String.raw`it includes "a:0,1#\\u{202e}c"`,
   ],
-  ["sends a description that does not end", xfer(reply(`m${" ".repeat(4000)}`)), "protocol-error", "it does not end"],
+  ["sends a description that does not end", xfer(reply(`m${" ".repeat(4000)}`)), "protocol-error", "longer than"],
   ["sends a description that does not end, byte by byte", xfer(reply("m ")), "protocol-error", "it does not end"],
-  ["sends a description in pieces of nothing", xfer(reply("m")), "protocol-error", "it does not end"],
+  ["sends a description in pieces of nothing", xfer(reply("m")), "protocol-error", "features target.xml"],
   ["refuses the description", xfer(reply("E00")), "stub-refused", 'the stub says "E00"'],
   [
     "has no description",

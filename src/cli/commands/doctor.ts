@@ -1,10 +1,12 @@
-/** `ebscope doctor`: what is on this machine, what is missing and how to get it. */
+/** `ebscope doctor`: what is on this machine, what is missing and how to get it; with --gdb, what a stub offers. */
 import { execFile } from "node:child_process";
 import { access } from "node:fs/promises";
 import { printable } from "../../base/text.ts";
 import { EXIT } from "../exit-code.ts";
+import { hostMemoryRights } from "../host-memory.ts";
 import { jsonText, printData } from "../output.ts";
 import { style, table } from "../render/style.ts";
+import { renderStub, reportStub } from "../stub-report.ts";
 import { VERSION } from "../version.ts";
 
 export interface Check {
@@ -28,11 +30,18 @@ const FIRMWARE = [
 
 const OLDEST_NODE = [20, 19] as const;
 
-export async function doctorCommand(flags: { readonly json?: boolean }): Promise<number> {
+export interface DoctorFlags {
+  readonly gdb?: string;
+  readonly json?: boolean;
+}
+
+export async function doctorCommand({ gdb, json }: DoctorFlags): Promise<number> {
+  const stub = gdb === undefined ? undefined : await reportStub(gdb);
   const checks = await runChecks();
   const healthy = checks.every(({ found, needed }) => found !== null || !needed);
-  if (flags.json) printData(jsonText({ ebscope: VERSION, healthy, checks }));
-  else printData(renderChecks(checks, healthy));
+  if (json) printData(jsonText({ ebscope: VERSION, healthy, checks, ...(stub !== undefined && { stub }) }));
+  else
+    printData([...renderChecks(checks, healthy), ...(stub === undefined ? [] : ["", ...renderStub(stub)])].join("\n"));
   return healthy ? EXIT.done : EXIT.failed;
 }
 
@@ -42,6 +51,7 @@ async function runChecks(): Promise<readonly Check[]> {
     await programCheck("qemu-system-aarch64", true, "runs the guest", "apt install qemu-system-arm"),
     await firmwareCheck(),
     await programCheck("gdb-multiarch", false, "to look further by hand", "apt install gdb-multiarch"),
+    await memoryCheck(),
   ];
 }
 
@@ -87,6 +97,17 @@ async function firmwareCheck(): Promise<Check> {
   };
 }
 
+async function memoryCheck(): Promise<Check> {
+  const { allowed, limit } = await hostMemoryRights();
+  return {
+    name: "QEMU's memory",
+    found: allowed === undefined ? null : `${allowed}${limit === undefined ? "" : ` (${limit})`}`,
+    needed: false,
+    purpose: "to read guest memory fast (--memory process)",
+    get: allowed === undefined ? `${limit}; the stub is read instead` : null,
+  };
+}
+
 function readable(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
@@ -94,7 +115,7 @@ function readable(path: string): Promise<boolean> {
   );
 }
 
-function renderChecks(checks: readonly Check[], healthy: boolean): string {
+function renderChecks(checks: readonly Check[], healthy: boolean): string[] {
   const rows = checks.map(({ name, found, needed, purpose, get }) => [
     found !== null ? style.good("ok") : needed ? style.bad("missing") : style.warn("optional"),
     name,
@@ -104,5 +125,5 @@ function renderChecks(checks: readonly Check[], healthy: boolean): string {
   const verdict = healthy
     ? "Everything ebscope needs is here."
     : "Install what is missing (package names as in Debian and Ubuntu), then run this again.";
-  return [`ebscope ${VERSION}`, ...table(rows), verdict].join("\n");
+  return [`ebscope ${VERSION}`, ...table(rows), verdict];
 }

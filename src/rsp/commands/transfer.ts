@@ -74,7 +74,7 @@ export async function readObject(
   while (pieces.length < maxPieces && offset <= maxBytes) {
     const reply = await send(readObjectPiece(object, annex, offset, pieceLength));
     if (reply.kind === "error" || (reply.kind === "unsupported" && offset === 0)) return reply;
-    if (reply.kind !== "ok") throw unusable(object, annex, "the stub's answer is none");
+    if (reply.kind !== "ok") throw unusable(object, annex, "the stub sent no piece of it, or more than was asked for");
     pieces.push(reply.value.bytes);
     offset += reply.value.bytes.length;
     if (reply.value.last && offset <= maxBytes) return { kind: "ok", value: Buffer.concat(pieces) };

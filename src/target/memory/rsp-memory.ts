@@ -1,0 +1,93 @@
+/**
+ * Guest memory through the stub.
+ *
+ * Source: "Debugging with GDB", appendix E, `m`; QEMU's docs/system/gdb.rst for `Qqemu.PhyMemMode`. The mode is a global of the QEMU process
+ * that outlives connections: each batch sets it first and puts back what was found last, in the same pipelined write, so that it is never
+ * left set between batches. Physical reads where there is no memory give zeros (up to 10.2), and reads of device registers have side
+ * effects: only RAM and ROM ranges are read. A read is half a packet long at most: two hex digits a byte.
+ */
+import { PAGE_SIZE, phys } from "../../base/address.ts";
+import { EbscopeError } from "../../base/error.ts";
+import type { MemoryRange, MemoryRead, PhysMemory, PhysSpan } from "../../base/memory.ts";
+import { latin1 } from "../../base/text.ts";
+import type { BatchRequest, Connection } from "../../rsp/connection.ts";
+import { rangeOf } from "../memory-map.ts";
+
+const ABSENT: MemoryRead = { state: "absent", code: "outside-memory" };
+
+export class RspMemory implements PhysMemory {
+  /** What may be read: RAM and ROM as last told, ascending. */
+  ranges: readonly MemoryRange[] = [];
+  readonly #connection: Connection;
+  readonly #maxRead: number;
+  readonly #foundPhysMode: string;
+
+  /** `foundPhysMode` is what the stub's memory mode was found at and is put back to. */
+  constructor(connection: Connection, stub: { readonly packetSize: number; readonly foundPhysMode: string }) {
+    this.#connection = connection;
+    this.#foundPhysMode = stub.foundPhysMode;
+    this.#maxRead = Math.floor(stub.packetSize / 2 / PAGE_SIZE) * PAGE_SIZE || stub.packetSize / 2;
+  }
+
+  /** Whether the stub would be asked now: the guest is halted and the connection stands. */
+  get halted(): boolean {
+    return !this.#connection.running && !this.#connection.closed;
+  }
+
+  async read(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
+    const results: MemoryRead[] = spans.map(() => ABSENT);
+    const parts = spans.flatMap((span, i) => this.#partsOf(span, i));
+    if (parts.length === 0) return results;
+    const requests = [physModeRequest("1"), ...parts.map(readRequest), physModeRequest(this.#foundPhysMode)];
+    let refused = false;
+    await this.#connection.batch(requests, (reply, i) => {
+      const part = parts[i - 1];
+      if (part === undefined) refused ||= latin1(reply) !== "OK";
+      else if (!placePart(part, reply)) results[part.span] = { state: "unreadable", code: "read-failed" };
+      else if (results[part.span] === ABSENT) results[part.span] = { state: "present", bytes: part.bytes };
+    });
+    if (refused) {
+      throw new EbscopeError("stub-refused", "Cannot read physical memory: the stub refused Qqemu.PhyMemMode");
+    }
+    return results;
+  }
+
+  /** A span in pieces that the stub reads at once; none when the span is not all RAM or ROM. */
+  #partsOf({ address, length }: PhysSpan, span: number): SpanPart[] {
+    if (rangeOf(this.ranges, address, length) === undefined) return [];
+    const bytes = Buffer.allocUnsafeSlow(length);
+    const parts: SpanPart[] = [];
+    for (let at = 0; at < length; at += this.#maxRead) {
+      parts.push({
+        span,
+        bytes,
+        at,
+        address: phys(address + BigInt(at)),
+        length: Math.min(this.#maxRead, length - at),
+      });
+    }
+    return parts;
+  }
+}
+
+function physModeRequest(mode: string): BatchRequest {
+  return { payload: `Qqemu.PhyMemMode:${mode}`, label: "switching physical memory mode" };
+}
+
+/** A piece of a span: where it is read, and where it goes in the bytes of the whole span. */
+interface SpanPart extends PhysSpan {
+  readonly span: number;
+  readonly bytes: Buffer;
+  readonly at: number;
+}
+
+function readRequest({ address, length }: SpanPart): BatchRequest {
+  // Physical addresses that a number holds exactly are quicker to print.
+  const where = address <= Number.MAX_SAFE_INTEGER ? Number(address).toString(16) : address.toString(16);
+  return { payload: `m${where},${length.toString(16)}`, label: () => `reading ${length} bytes at physical 0x${where}` };
+}
+
+/** Puts the bytes of a reply in place; false when it is not exactly the bytes that were asked for. */
+function placePart({ bytes, at, length }: SpanPart, reply: Uint8Array): boolean {
+  return reply.length === 2 * length && bytes.write(latin1(reply), at, "hex") === length;
+}
