@@ -45,7 +45,7 @@ export type SystemTableSearch =
 
 /** Looks at every 4 MiB boundary of RAM for an EFI_SYSTEM_TABLE_POINTER and follows it. One batch of small reads. */
 export async function findSystemTable(memory: PhysMemory, ranges: readonly MemoryRange[]): Promise<SystemTableSearch> {
-  const candidates = ranges.filter(({ kind }) => kind === "ram").flatMap(boundaries);
+  const candidates = boundaries(ranges.filter(({ kind }) => kind === "ram"));
   const probes = await readStructures(
     memory,
     candidates.map((address) => ({ address, length: POINTER_SIZE })),
@@ -60,10 +60,18 @@ export async function findSystemTable(memory: PhysMemory, ranges: readonly Memor
   return search;
 }
 
-function boundaries({ start, size }: MemoryRange): bigint[] {
+/** Boundaries that are looked at: those of 1 TiB of RAM. A machine may claim any size. */
+const MAX_BOUNDARIES = 1 << 18;
+
+function boundaries(ranges: readonly MemoryRange[]): bigint[] {
   const found: bigint[] = [];
-  const first = (start + POINTER_ALIGNMENT - 1n) & ~(POINTER_ALIGNMENT - 1n);
-  for (let at = first; at + BigInt(POINTER_SIZE) <= start + size; at += POINTER_ALIGNMENT) found.push(at);
+  for (const { start, size } of ranges) {
+    const first = (start + POINTER_ALIGNMENT - 1n) & ~(POINTER_ALIGNMENT - 1n);
+    for (let at = first; at + BigInt(POINTER_SIZE) <= start + size; at += POINTER_ALIGNMENT) {
+      if (found.length === MAX_BOUNDARIES) return found;
+      found.push(at);
+    }
+  }
   return found;
 }
 

@@ -15,6 +15,7 @@ import type { Command, Reply } from "./command.ts";
 import { haltReason, type ResumeRequest, resumePayload, type VContAction, vContPayload } from "./commands/execution.ts";
 import { qemuSupported } from "./commands/qemu.ts";
 import { askSupported, hasFeature, type StubFeatures } from "./commands/queries.ts";
+import type { ThreadId } from "./commands/thread-id.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import type { AckMode } from "./link.ts";
 import type { StopReply } from "./reply.ts";
@@ -102,7 +103,10 @@ export class RspClient implements AsyncDisposable {
     return this.connection.sendAll(commands);
   }
 
-  /** Lets the target run. Its stop, or that the stub refused, comes through `nextStop`. */
+  /**
+   * Lets the target run. Its stop, or that the stub refused, comes through `nextStop`. A step that names no thread moves the one that
+   * stopped last, and no other where the stub can do that.
+   */
   async resume(how: ResumeRequest | readonly VContAction[] = { kind: "continue" }): Promise<void> {
     await this.connection.resume("kind" in how ? this.#payload(how) : vContPayload(how));
   }
@@ -112,7 +116,20 @@ export class RspClient implements AsyncDisposable {
     if (feature !== undefined && !hasFeature(this.features, feature)) {
       throw new EbscopeError("stub-unsupported", `Cannot run backwards: the stub does not offer ${feature}`);
     }
-    return resumePayload(request);
+    return resumePayload(this.#withThread(request));
+  }
+
+  /** `vCont;s:ID` for a plain step: gdbserver 13 looks for the range of `s` in memory that it never set, and may run on. */
+  #withThread(request: ResumeRequest): ResumeRequest {
+    if (request.kind !== "step" || request.thread !== undefined || request.address !== undefined) return request;
+    const thread = this.#stopped;
+    return thread !== undefined && hasFeature(this.features, "vContSupported") ? { ...request, thread } : request;
+  }
+
+  /** The thread that stopped last, where the stub said so. */
+  get #stopped(): ThreadId | undefined {
+    const stop = this.connection.lastStop ?? this.initialStop;
+    return stop?.kind === "signal" ? stop.threadId : undefined;
   }
 
   /** The next stop after a resume. Rejects with the signal's reason when it is aborted; the target then still runs. */
@@ -125,10 +142,11 @@ export class RspClient implements AsyncDisposable {
     this.connection.interrupt();
   }
 
-  /** Lets the target go (`D`) and closes. */
+  /** Lets the target go (`D`) and closes. Raises `stub-refused` when the stub did not let it go; what closing does to it then is the stub's affair. */
   async detach(): Promise<void> {
+    const process = this.#stopped?.process;
     try {
-      await this.connection.detach();
+      await this.connection.detach(typeof process === "bigint" ? process : undefined);
     } finally {
       await this.connection.close();
     }

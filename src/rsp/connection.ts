@@ -79,6 +79,7 @@ export class Connection {
   readonly #options: ConnectionOptions;
   readonly #deadlineMs: number;
   #state: State = { kind: "halted" };
+  #lastStop: StopReply | undefined;
   /** Packets of ours that the stub has acknowledged and not answered yet. */
   #acknowledged = 0;
   #outputs = 0;
@@ -126,6 +127,11 @@ export class Connection {
   /** Stop replies that arrived while nothing was resumed: QEMU sends one on connect if it had to pause the machine. */
   get unsolicited(): readonly StopReply[] {
     return this.#unsolicited;
+  }
+
+  /** The stop after the last resume; undefined before the first. */
+  get lastStop(): StopReply | undefined {
+    return this.#lastStop;
   }
 
   get ackMode(): AckMode {
@@ -226,21 +232,32 @@ export class Connection {
     while (this.#requests.busy) await this.#requests.nextIdle();
   }
 
-  /** Lets the guest go for good (`D`): the same fence, and whatever is asked afterwards is refused. */
-  async detach(): Promise<void> {
-    const refused = errorReply(await this.#detach("D")) !== undefined;
+  /**
+   * Lets the guest go for good (`D`): the same fence, and whatever is asked afterwards is refused. `process` has to be named where the stub
+   * speaks of processes. Raises `stub-refused` or `stub-unsupported` when the guest was not let go: it is halted as before.
+   */
+  async detach(process?: bigint): Promise<void> {
+    let said = await this.#detach(process === undefined ? "D" : `D;${process.toString(16)}`);
     // QEMU keeps the multiprocess extension that a gdb before us asked for, and wants to be told which process: it has one.
-    if (refused && this.#state.kind === "running") {
-      this.#state = { kind: "halted" };
-      await this.#detach("D;1");
-    }
+    if (process === undefined && errorReply(said) !== undefined) said = await this.#detach("D;1");
+    if (said === "") throw new EbscopeError("stub-unsupported", "Cannot let the guest go: the stub knows no detaching");
+    const refused = errorReply(said);
+    if (refused === undefined) return;
+    throw new EbscopeError(
+      "stub-refused",
+      `Cannot let the guest go: the stub says ${JSON.stringify(printable(refused, 40))}`,
+    );
   }
 
+  /** The answer. While it is waited for nothing else may be sent, nor after it unless the guest was not let go. */
   async #detach(payload: string): Promise<string> {
     await this.drain();
     const answered = this.requestText(payload, { label: "detaching" });
     if (this.#state.kind === "halted") this.#state = { kind: "running" };
-    return answered;
+    const said = await answered;
+    const staysHere = said === "" || errorReply(said) !== undefined;
+    if (staysHere && this.#state.kind === "running") this.#state = { kind: "halted" };
+    return said;
   }
 
   /** Ends the guest (`k`), which has no reply, and the connection. */
@@ -349,6 +366,7 @@ export class Connection {
     this.#unasked = 0;
     this.#strayStops = 0;
     this.#state = { kind: "halted" };
+    this.#lastStop = stop ?? this.#lastStop;
     if (stop !== undefined) this.#stops.push(stop);
     else this.#stops.refuse(resumeRefused(payload));
   }

@@ -1,4 +1,5 @@
 /** The GDB remote serial protocol client, usable alone: see docs/rsp.md. */
+export { EbscopeError, type ErrorCode } from "../base/error.ts";
 export { type ClientOptions, DEFAULT_FEATURES, type QemuKind, RspClient } from "./client.ts";
 export type { Command, Label, Reply } from "./command.ts";
 export * from "./commands/index.ts";

@@ -8,7 +8,8 @@
  *   for again, a few times each. That no `+` comes is damage only on a line that loses bytes. A socket loses none, and a stub that is
  *   merely slow would act on each copy and answer it: the answers to later requests would be off by one.
  * - `none`: after QStartNoAckMode. The line is reliable, so any number of packets may be under way; damage ends the session.
- * - `implied`: QEMU, which offers no QStartNoAckMode, takes the `$` of the next packet as an acknowledgement and never waits for `+`.
+ * - `implied`: QEMU, which offers no QStartNoAckMode, takes the `$` of the next packet as an acknowledgement and never waits for `+` when
+ *   it emulates a machine (emulating a process it reads one byte behind each answer, and answers again when that is no `+`).
  *   It is sent none; its own `+` before each answer are counted, so that an answer which nobody asked for is noticed. Damage ends the
  *   session, as in `none`.
  *

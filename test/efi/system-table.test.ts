@@ -71,6 +71,14 @@ describe("the search for the system table", () => {
     expect(memory.pagesRead).toEqual([0x4040_0000n, 0x5000_0000n, 0x6000_0000n, 0x6040_0000n]);
   });
 
+  it("looks at the boundaries of 1 TiB at most, whatever size the machine claims", async () => {
+    const memory = new FakeMemory();
+    expect(await findSystemTable(memory, [range(0n, 1n << 63n), range(1n << 63n, 1n << 63n)])).toEqual({
+      state: "none",
+    });
+    expect(memory.pagesRead).toHaveLength(1 << 18);
+  });
+
   it("does not find a pointer off the boundary", async () => {
     const { memory } = buildFirmware();
     memory.remove(POINTER);

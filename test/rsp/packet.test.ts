@@ -40,6 +40,7 @@ const CORPUS: readonly (readonly [wire: string, ...frames: string[]])[] = [
   ["$OK#9A", "packet OK"],
   ["+$OK#9a", "ack", "packet OK"],
   ["+-+", "ack", "nak", "ack"],
+  ["-$OK#9a-", "nak", "packet OK", "nak"],
   ["$T05thread:01;#07+$m01#ce", "packet T05thread:01;", "ack", "packet m01"],
   ["$OK#9a$#00$E22#a9", "packet OK", "packet ", "packet E22"],
   // A plus, a minus and a percent sign inside a packet are data.
@@ -57,16 +58,21 @@ const CORPUS: readonly (readonly [wire: string, ...frames: string[]])[] = [
   ["$0* 1*!#f6+", "packet 000011111", "ack"],
   // The count may look like an escape: } is 125, 96 more.
   ["$f*}#0d", `packet ${"f".repeat(97)}`],
+  // What an escape stands for can be repeated.
+  ["$}\x03* #ca", "packet ####"],
   ["%Stop:T05thread:1;#b7", "notification Stop:T05thread:1;"],
+  ["$OK#9a%Stop:0* }]#34%#00+", "packet OK", "notification Stop:0000}", "notification ", "ack"],
   // What must not be believed, and that the next packet still is.
   ["$OK#9b$OK#9a", "corrupt checksum", "packet OK"],
   ["$OK#zz$OK#9a", "corrupt checksum", "packet OK"],
   ["$OK# 9$OK#9a", "corrupt checksum", "packet OK"],
   ["%Stop#00$OK#9a", "corrupt checksum", "packet OK"],
-  // A packet cut off by the next one.
-  // A $ never stands in a payload: the end of the packet before it was lost.
-  ["$T05thr$OK#9a$OK#9a", "corrupt checksum", "packet OK", "packet OK"],
-  ["$OK\x239a$a$b$E22#a9", "packet OK", "corrupt checksum", "packet E22"],
+  // A $ never stands in a payload: the end of a packet was lost, or a byte became a $. What follows it is not believed either: here the
+  // sum is that of "OK", as it would be for what is left of a longer packet, once in 256.
+  ["$T05thr$OK#9a$OK#9a", "corrupt checksum", "packet OK"],
+  ["$OK\x239a$a$b$E22#a9+", "packet OK", "corrupt checksum", "ack"],
+  ["%Stop$OK#9a$E22#a9", "corrupt checksum", "packet E22"],
+  ["$$OK#9a$OK#9a", "corrupt checksum", "packet OK"],
   ["$* #4a$OK#9a", "corrupt run-length", "packet OK"],
   ["$0*#5a$OK#9a", "corrupt run-length", "packet OK"],
   // 31 less 29 is a run of two, which nobody may send.

@@ -23,6 +23,10 @@ export type Answer =
   | { readonly kind: "raw-then-close"; readonly bytes: string }
   /** `head` once, then `bytes` again and again until the client goes. */
   | { readonly kind: "endless"; readonly head: string; readonly bytes: string }
+  /** The bytes one at a time, `everyMs` apart, in the place of the answer. */
+  | { readonly kind: "trickle"; readonly bytes: string; readonly everyMs: number }
+  /** As QEMU would, but that much later; requests wait for the ones before them. */
+  | { readonly kind: "late"; readonly ms: number }
   | { readonly kind: "silence" };
 
 export interface Script {
@@ -261,6 +265,8 @@ class Client {
   #describedItself = false;
   #cpu = 0;
   #threadsListed = 0;
+  /** The last answer that comes late. */
+  #later: Promise<unknown> = Promise.resolve();
 
   constructor(stub: Stub, socket: Socket, session: Session) {
     this.#stub = stub;
@@ -374,8 +380,7 @@ class Client {
   #handle(request: string, index: number): void {
     const answer = this.#stub.script.answer?.(request, index);
     if (answer === undefined) {
-      this.write("+");
-      this.#asQemu(request);
+      this.#answerAsQemu(request);
       return;
     }
     switch (answer.kind) {
@@ -393,9 +398,28 @@ class Client {
         this.write(answer.head);
         this.#flood(Buffer.from(answer.bytes, "latin1"));
         return;
+      case "trickle":
+        this.#trickle(answer.bytes, answer.everyMs);
+        return;
+      case "late":
+        this.#later = this.#later
+          .then(() => new Promise((resolve) => setTimeout(resolve, answer.ms)))
+          .then(() => this.#answerAsQemu(request));
+        return;
       case "silence":
         return;
     }
+  }
+
+  #answerAsQemu(request: string): void {
+    this.write("+");
+    this.#asQemu(request);
+  }
+
+  #trickle(bytes: string, everyMs: number): void {
+    if (this.gone || bytes === "") return;
+    this.write(bytes.slice(0, 1));
+    setTimeout(() => this.#trickle(bytes.slice(1), everyMs), everyMs);
   }
 
   #flood(bytes: Buffer): void {

@@ -10,6 +10,7 @@ import type { StubAddress } from "../../src/rsp/transport.ts";
 import { type AttachOptions, attachQemu } from "../../src/target/qemu.ts";
 import type { HostileAnswer, HostileRequest } from "../support/hostile-server.ts";
 import { ATTACH_MS, DEADLINE_MS, HOSTILE_STUBS, type HostileStub } from "../support/hostile-stubs.ts";
+import { reply, startStub } from "../support/scripted-stub.ts";
 
 const MEBIBYTE = 1 << 20;
 const OPTIONS: AttachOptions = { deadlineMs: DEADLINE_MS, attachMs: ATTACH_MS, memory: "rsp" };
@@ -83,7 +84,6 @@ describe("a stub that", () => {
       const started = performance.now();
       const { result, bytes } = await growth(() => session(address, OPTIONS));
       const took = performance.now() - started;
-      console.log(name, result.when, (result.error as Error)?.message, Math.round(took), (bytes / MEBIBYTE).toFixed(1));
       expect(result.error).toBeInstanceOf(EbscopeError);
       const { code, message } = result.error as EbscopeError;
       expect(hostile.codes, message).toContain(code);
@@ -98,4 +98,21 @@ describe("a stub that", () => {
     },
     30_000,
   );
+});
+
+describe("a stub that is merely odd", () => {
+  it("answers for SVE's predicates with whole words, as QEMU does: they are unreadable, the others are read", async () => {
+    const predicate = '<feature name="org.gnu.gdb.aarch64.sve"><reg name="p0" bitsize="32" regnum="400"/></feature>';
+    const answer = (request: string) => {
+      if (request.startsWith("qXfer:features:read:system-registers.xml:")) return reply(`l${predicate}`);
+      return request === "p190" ? reply("0".repeat(16)) : undefined;
+    };
+    const stub = await startStub({ script: { answer } });
+    const target = await attachQemu(stub.address, { memory: "rsp" });
+    const [row = []] = await target.readRegisters(target.info.cpus, target.info.registers);
+    await target.release(false);
+    await stub.close();
+    const odd = target.info.registers.filter((_, i) => row[i]?.state !== "present").map(({ name }) => name);
+    expect(odd).toEqual(["p0"]);
+  });
 });

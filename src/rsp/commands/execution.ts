@@ -9,7 +9,7 @@
  * Quirks of QEMU, as seen on 7.2 and 10.0:
  * - `bc` and `bs` end it (a failed assertion) when it is not replaying: to be sent only where qSupported says `ReverseContinue+`, `ReverseStep+`.
  * - `vCont` without an action is never answered; none can be built here.
- * - `D;PID` for a process that it does not have ends QEMU 10.0.
+ * - `D;PID` for a process that it does not have ends it.
  *   A vCont for a process that it does not have ends gdbserver 13.
  * - Signals are taken and dropped; `c` and `s` act on the vCPU of `Hc`, where `vCont;s:ID` names its own.
  */

@@ -78,7 +78,8 @@ class Output {
 }
 
 function consoleText(text: string): string {
-  const lines = text.split(/\r*\n/);
+  // Without the look behind, a run of \r would be gone through from each of its characters.
+  const lines = text.split(/(?<!\r)\r*\n/);
   return lines.map((line) => line.split("\t").map(plain).join("\t")).join("\n");
 }
 

@@ -5,8 +5,9 @@
  * holds, and how wide they are, is told by the target description (or known beforehand); `x` in place of every digit of a register says
  * that the stub has no value for it now.
  *
- * Quirks: QEMU 7.2 answers `p` with nothing until target.xml was read on the connection, `g` holds the core and the floating-point
- * registers only, and writes of system registers are answered with `OK` and ignored.
+ * Quirks: QEMU 7.2 answers `p` with nothing until target.xml was read on the connection; QEMU's `g` holds the core registers only (`x0` to
+ * `cpsr`), and writes of system registers are answered with `OK` and ignored. gdbserver 13 has neither `p` nor `P`. lldb-server's `g` is laid
+ * out by the `offset` attributes of its description.
  */
 import { bytesOfHex, hexOfBytes } from "../../base/hex.ts";
 import type { RegisterRead } from "../../base/registers.ts";
