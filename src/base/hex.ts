@@ -29,6 +29,80 @@ export function bytesOfHex(text: string): Uint8Array | undefined {
   return bytes.length * 2 === text.length ? bytes : undefined;
 }
 
+/** The value of each byte as a hex digit, -1 for what is none. */
+const DIGIT_VALUES = new Int8Array(256).fill(-1);
+for (const [value, digit] of [..."0123456789abcdef"].entries()) {
+  DIGIT_VALUES[digit.charCodeAt(0)] = value;
+  DIGIT_VALUES[digit.toUpperCase().charCodeAt(0)] = value;
+}
+
+/** Bytes from hex digits as they came over the wire; undefined when they are not whole pairs of hex digits. */
+export function bytesOfDigits(digits: Uint8Array): Uint8Array | undefined {
+  const bytes = new Uint8Array(digits.length >> 1);
+  return decodeDigits(digits, bytes, 0) ? bytes : undefined;
+}
+
+/** From so many digits on it is quicker to look at two at once. */
+const MANY_DIGITS = 128;
+
+/**
+ * Writes the bytes that the digits stand for at `at`; false when they are not whole pairs of hex digits or do not fit. What stands there
+ * then is of no use. No string is made on the way: of the guest's memory they would be most of what there is to collect.
+ */
+export function decodeDigits(digits: Uint8Array, into: Uint8Array, at: number): boolean {
+  if (digits.length % 2 !== 0 || at + digits.length / 2 > into.length) return false;
+  if (digits.length >= MANY_DIGITS) return decodePairs(pairsOf(digits), into, at);
+  // Negative once one of them was.
+  let all = 0;
+  for (let i = 0; i < digits.length; i += 2) {
+    const high = DIGIT_VALUES[digits[i] as number] as number;
+    const value = (high << 4) | (DIGIT_VALUES[digits[i + 1] as number] as number);
+    all |= value;
+    into[at + i / 2] = value;
+  }
+  return all >= 0;
+}
+
+function decodePairs(pairs: Uint16Array, into: Uint8Array, at: number): boolean {
+  pairValues ??= makePairValues();
+  let all = 0;
+  for (let i = 0; i < pairs.length; i++) {
+    const value = pairValues[pairs[i] as number] as number;
+    all |= value;
+    into[at + i] = value;
+  }
+  return all >= 0;
+}
+
+/** The byte for each pair of digits as they lie in memory, -1 for what is none. */
+let pairValues: Int16Array | undefined;
+
+function makePairValues(): Int16Array {
+  const values = new Int16Array(1 << 16).fill(-1);
+  const pair = new Uint8Array(2);
+  const word = new Uint16Array(pair.buffer);
+  const digits = [...DIGIT_VALUES.keys()].filter((byte) => (DIGIT_VALUES[byte] as number) >= 0);
+  for (const high of digits) {
+    for (const low of digits) {
+      pair.set([high, low]);
+      values[word[0] as number] = ((DIGIT_VALUES[high] as number) << 4) | (DIGIT_VALUES[low] as number);
+    }
+  }
+  return values;
+}
+
+/** Where digits are copied that lie at an odd address. */
+const scratch = new Uint8Array(8192);
+
+function pairsOf(digits: Uint8Array): Uint16Array {
+  let even = digits;
+  if (digits.byteOffset % 2 !== 0) {
+    even = digits.length <= scratch.length ? scratch : new Uint8Array(digits.length);
+    even.set(digits);
+  }
+  return new Uint16Array(even.buffer, even.byteOffset, digits.length / 2);
+}
+
 const UNITS: readonly (readonly [bigint, string])[] = [
   [1n << 40n, "TiB"],
   [1n << 30n, "GiB"],

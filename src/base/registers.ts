@@ -35,9 +35,18 @@ export function littleEndianValue(bytes: Uint8Array): bigint {
   return value;
 }
 
+/** A list of definitions is used for many rows. */
+const known = new WeakMap<readonly RegisterDefinition[], ReadonlyMap<string, number>>();
+
+function indicesOf(definitions: readonly RegisterDefinition[]): ReadonlyMap<string, number> {
+  const indices = known.get(definitions) ?? new Map(definitions.map(({ name }, i) => [name, i]));
+  known.set(definitions, indices);
+  return indices;
+}
+
 /** Looks up registers by name in one row of reads, as `definitions` orders them. */
 export function registersOf(definitions: readonly RegisterDefinition[], row: readonly RegisterRead[]): Registers {
-  const indices = new Map(definitions.map(({ name }, i) => [name, i]));
+  const indices = indicesOf(definitions);
   return {
     get(name) {
       const read = row[indices.get(name) ?? -1];

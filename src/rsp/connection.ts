@@ -22,7 +22,7 @@ import { type AckMode, Link, type LinkOptions } from "./link.ts";
 import { encodePacket } from "./packet.ts";
 import { errorReply, parseStopReply, type StopReply } from "./reply.ts";
 import { type Pending, RequestQueue } from "./requests.ts";
-import { StopQueue } from "./stops.ts";
+import { type DueStop, StopQueue } from "./stops.ts";
 import type { Transport } from "./transport.ts";
 
 export interface ConnectionOptions extends LinkOptions {
@@ -52,6 +52,8 @@ export interface RequestOptions {
 /** One request of a batch. */
 export interface BatchRequest {
   readonly payload: string;
+  /** The payload as a packet, if it was encoded before: for what is asked again and again. */
+  readonly packet?: Uint8Array;
   readonly label: Label;
 }
 
@@ -78,6 +80,7 @@ export class Connection {
   readonly #stops = new StopQueue();
   readonly #options: ConnectionOptions;
   readonly #deadlineMs: number;
+  readonly #sendRequest = (bytes: Uint8Array): void => this.#link.send(bytes, true);
   #state: State = { kind: "halted" };
   #lastStop: StopReply | undefined;
   /** Packets of ours that the stub has acknowledged and not answered yet. */
@@ -87,6 +90,8 @@ export class Connection {
   #unasked = 0;
   #strayStops = 0;
   readonly #unsolicited: StopReply[] = [];
+  /** What the last packet that looked like a stop said, and what it was read as. */
+  #readStop: { readonly text: string; readonly stop: StopReply | undefined } = { text: "", stop: undefined };
   /** The longest packet that the stub takes, frame included; a longer one is refused here. */
   packetSize = Number.POSITIVE_INFINITY;
 
@@ -193,26 +198,15 @@ export class Connection {
    * come, while the stub is busy with the next ones; what `decode` throws fails the batch.
    */
   batch<T>(requests: readonly BatchRequest[], decode: (reply: Uint8Array, index: number) => T): Promise<T[]> {
-    const packets = requests.map(({ payload }) => encodePacket(payload));
     const [first] = requests;
     if (first === undefined) return Promise.resolve([]);
-    const longest = packets.reduce((most, { length }) => Math.max(most, length), 0);
-    const refusal = this.#refusal(first.label, longest);
+    const refusal = this.#refusal(first.label, Math.min(longest(requests), this.packetSize + 1));
     if (refusal !== undefined) return Promise.reject(refusal);
     return new Promise((resolve, reject) => {
-      const decoded: T[] = new Array(requests.length);
-      let left = requests.length;
-      requests.forEach(({ label }, i) => {
-        const answered = (reply: Uint8Array): void => {
-          try {
-            decoded[i] = decode(reply, i);
-          } catch (error) {
-            reject(error);
-          }
-          if (--left === 0) resolve(decoded);
-        };
-        this.#requests.add({ label, bytes: packets[i] as Uint8Array, resolve: answered, reject });
-      });
+      const batch: Batch<T> = { decode, decoded: new Array(requests.length), left: requests.length, resolve, reject };
+      for (let i = 0; i < requests.length; i++) {
+        this.#requests.add(new BatchPart(batch, i, requests[i] as BatchRequest));
+      }
       this.#pump();
     });
   }
@@ -289,8 +283,11 @@ export class Connection {
     return this.#link.mode !== "strict" && this.#requests.unsent === 0;
   }
 
-  /** The next stop after a resume. Rejects with the signal's reason when it is aborted; the guest then still runs. */
-  nextStop(signal?: AbortSignal): Promise<StopReply> {
+  /**
+   * The next stop after a resume. Rejects with the signal's reason when it is aborted, and with what `due` says when it is late; the guest
+   * then still runs.
+   */
+  nextStop(signal?: AbortSignal, due?: DueStop): Promise<StopReply> {
     const ready = this.#stops.take();
     if (ready !== undefined) return Promise.resolve(ready);
     const refusal = this.#stops.takeRefusal();
@@ -299,7 +296,7 @@ export class Connection {
     if (this.#state.kind === "halted") {
       return Promise.reject(new EbscopeError("internal", "Cannot wait for a stop: the guest is not running"));
     }
-    return this.#stops.wait(signal);
+    return this.#stops.wait(signal, due);
   }
 
   /** Asks a running guest to stop (0x03); the stop arrives through `nextStop`. Nothing when it is halted. */
@@ -316,7 +313,7 @@ export class Connection {
 
   #pump(): void {
     const window = this.#link.mode === "strict" ? 1 : Number.POSITIVE_INFINITY;
-    for (const pending of this.#requests.takeNext(window)) this.#link.send(pending.bytes, true);
+    this.#requests.takeNext(window, this.#sendRequest);
     this.#link.flushSoon();
   }
 
@@ -336,11 +333,11 @@ export class Connection {
     if (this.#output(payload, head)) return;
     if (head !== undefined) this.#answer(head, payload);
     else if (this.#state.kind === "running") this.#whileRunning(payload);
-    else this.#notAsked(payload, stopOf(payload));
+    else this.#notAsked(payload, this.#stopOf(payload));
   }
 
   #answer(head: Pending, payload: Uint8Array): void {
-    const stop = this.#answerDue && (head.expectsStop || head.anyBytes) ? undefined : stopOf(payload);
+    const stop = this.#answerDue && (head.expectsStop || head.anyBytes) ? undefined : this.#stopOf(payload);
     if (stop !== undefined || !this.#answerDue) {
       this.#notAsked(payload, stop);
       return;
@@ -356,7 +353,7 @@ export class Connection {
 
   /** All requests have been answered: the packet is the stop, or the stub's refusal to resume. */
   #whileRunning(payload: Uint8Array): void {
-    const stop = stopOf(payload);
+    const stop = this.#stopOf(payload);
     if (!this.#answerDue) {
       // Older than our resume: the guest may run.
       this.#notAsked(payload, stop);
@@ -383,6 +380,14 @@ export class Connection {
       const text = printable(latin1(payload.subarray(0, 40)), 20);
       this.#fail("protocol-error", `a reply came to a request that was never sent: ${JSON.stringify(text)}`);
     }
+  }
+
+  /** A packet as a stop reply; undefined when it is none. A guest that stops again and again says the same words each time. */
+  #stopOf(payload: Uint8Array): StopReply | undefined {
+    if (!STOP_LETTERS.has(payload[0] ?? 0)) return undefined;
+    const text = latin1(payload);
+    if (text !== this.#readStop.text) this.#readStop = { text, stop: parseStopReply(text) };
+    return this.#readStop.stop;
   }
 
   /** Console output: `O` and hex digits; `OK` is a reply. True when the packet was output. */
@@ -425,12 +430,60 @@ export class Connection {
   }
 }
 
-const STOP_LETTERS: ReadonlySet<number> = new Set(Buffer.from("STWXwN"));
-
-/** A packet as a stop reply; undefined when it is none. */
-function stopOf(payload: Uint8Array): StopReply | undefined {
-  return STOP_LETTERS.has(payload[0] ?? 0) ? parseStopReply(latin1(payload)) : undefined;
+interface Batch<T> {
+  readonly decode: (reply: Uint8Array, index: number) => T;
+  readonly decoded: T[];
+  left: number;
+  resolve(decoded: T[]): void;
+  reject(error: unknown): void;
 }
+
+/** The longest of the packets. Encoding is left for later where it is not needed to know that. */
+function longest(requests: readonly BatchRequest[]): number {
+  let most = 0;
+  for (const { payload, packet } of requests) most = Math.max(most, packet?.length ?? payload.length + 4);
+  return most;
+}
+
+/** One request of a batch. It is encoded when its turn comes: the stub is at work on the first ones by then. */
+class BatchPart<T> implements Pending {
+  readonly #batch: Batch<T>;
+  readonly #index: number;
+  readonly #request: BatchRequest;
+  #bytes: Uint8Array | undefined;
+
+  constructor(batch: Batch<T>, index: number, request: BatchRequest) {
+    this.#batch = batch;
+    this.#index = index;
+    this.#request = request;
+    this.#bytes = request.packet;
+  }
+
+  get label(): Label {
+    return this.#request.label;
+  }
+
+  get bytes(): Uint8Array {
+    this.#bytes ??= encodePacket(this.#request.payload);
+    return this.#bytes;
+  }
+
+  resolve(reply: Uint8Array): void {
+    const batch = this.#batch;
+    try {
+      batch.decoded[this.#index] = batch.decode(reply, this.#index);
+    } catch (error) {
+      batch.reject(error);
+    }
+    if (--batch.left === 0) batch.resolve(batch.decoded);
+  }
+
+  reject(error: EbscopeError): void {
+    this.#batch.reject(error);
+  }
+}
+
+const STOP_LETTERS: ReadonlySet<number> = new Set(Buffer.from("STWXwN"));
 
 function resumeRefused(payload: Uint8Array): EbscopeError {
   const reply = decodeReply(payload, () => undefined);

@@ -49,6 +49,10 @@ export interface LinkOptions {
   readonly retransmitMs?: number;
 }
 
+/** For what is to be done at the end of this turn: less work than `queueMicrotask`. */
+const TURN = Promise.resolve();
+/** So many packets are not held back: the stub can be at work on them while more are made. */
+const MANY = 64;
 const ACK = Buffer.from("+");
 const NAK = Buffer.from("-");
 const STRAY_BYTES = "bytes arrived outside any packet";
@@ -62,6 +66,7 @@ export class Link {
   readonly #decoder = new PacketDecoder();
   #mode: AckMode = "strict";
   #outbox: Uint8Array[] = [];
+  readonly #flushNow = (): void => this.flush();
   #flushing = false;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -108,6 +113,7 @@ export class Link {
   /** Queues one encoded packet. `resendable`: whether it may go out again when no `+` comes (not: one that resumes the guest). */
   send(packet: Uint8Array, resendable: boolean): void {
     this.#outbox.push(packet);
+    if (this.#outbox.length >= MANY) this.flush();
     if (this.#mode === "none") return;
     this.#unacknowledged++;
     if (this.#mode === "implied") return;
@@ -126,7 +132,7 @@ export class Link {
   flushSoon(): void {
     if (this.#outbox.length === 0 || this.#flushing) return;
     this.#flushing = true;
-    queueMicrotask(() => this.flush());
+    void TURN.then(this.#flushNow);
   }
 
   flush(): void {

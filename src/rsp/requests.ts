@@ -77,26 +77,24 @@ export class RequestQueue {
    * The requests to be sent now, at most `window` under way. Topped up in large pieces, when half of the window is free: a write for
    * each reply that comes costs more than the replies.
    */
-  takeNext(window: number): Pending[] {
+  takeNext(window: number, send: (bytes: Uint8Array) => void): void {
     const limit = Math.min(window, this.#bounds.count);
-    if (this.unsent === 0 || this.inFlight > limit / 2) return [];
-    if (this.#bytesInFlight > this.#bounds.bytes / 2) return [];
+    if (this.unsent === 0 || this.inFlight > limit / 2) return;
+    if (this.#bytesInFlight > this.#bounds.bytes / 2) return;
     if (this.inFlight === 0) this.#headSince = performance.now();
-    const next: Pending[] = [];
     while (this.unsent > 0 && this.inFlight < limit) {
       const pending = this.#queued[this.#taken] as Pending;
       if (this.inFlight > 0 && this.#bytesInFlight + pending.bytes.length > this.#bounds.bytes) break;
       this.#taken++;
       this.#inFlight.push(pending);
       this.#bytesInFlight += pending.bytes.length;
-      next.push(pending);
+      send(pending.bytes);
     }
     if (this.unsent === 0) {
       this.#queued = [];
       this.#taken = 0;
     }
     this.#watchHead();
-    return next;
   }
 
   /** Takes the oldest request in flight, which has been answered. */

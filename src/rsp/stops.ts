@@ -8,6 +8,12 @@ interface Waiter {
   reject(error: EbscopeError): void;
 }
 
+/** A stop that is owed within a time, and the error when it has not come by then. */
+export interface DueStop {
+  readonly withinMs: number;
+  readonly late: () => EbscopeError;
+}
+
 export class StopQueue {
   #stops: StopReply[] = [];
   /** The guest was not resumed after all, and nobody has been told yet. */
@@ -48,11 +54,13 @@ export class StopQueue {
   }
 
   /** The next stop; rejects with the signal's reason when it is aborted first. */
-  wait(signal: AbortSignal | undefined): Promise<StopReply> {
+  wait(signal: AbortSignal | undefined, due: DueStop | undefined): Promise<StopReply> {
     if (signal?.aborted) return Promise.reject(abortError(signal));
     return new Promise((resolve, reject) => {
+      const timer = due === undefined ? undefined : setTimeout(() => waiter.reject(due.late()), due.withinMs);
       const settle = (): void => {
         this.#waiters.delete(waiter);
+        clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
       };
       const onAbort = (): void => {

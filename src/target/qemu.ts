@@ -12,14 +12,13 @@
 import { delay, throwIfAborted } from "../base/abort.ts";
 import type { VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
-import { bytesOfHex } from "../base/hex.ts";
 import type { MemoryRange, PhysMemory } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
-import { latin1 } from "../base/text.ts";
 import type { Reply } from "../rsp/command.ts";
 import { type BreakpointRequest, insertBreakpoint, removeBreakpoint } from "../rsp/commands/breakpoints.ts";
 import { Connection, type ConnectionOptions } from "../rsp/connection.ts";
-import { errorReply, type StopReply } from "../rsp/reply.ts";
+import type { StopReply } from "../rsp/reply.ts";
+import type { DueStop } from "../rsp/stops.ts";
 import { type Tap, tapped } from "../rsp/tap.ts";
 import { connectTransport, type StubAddress, type Transport } from "../rsp/transport.ts";
 import type { MemoryChannel, MemoryChoice } from "./memory/channel.ts";
@@ -27,10 +26,8 @@ import { type ChannelRequest, chooseChannel } from "./memory/choose.ts";
 import { GuestMemory } from "./memory/guest-memory.ts";
 import { RspMemory } from "./memory/rsp-memory.ts";
 import { describe, greet, type Machine, monitor, saidText } from "./negotiate.ts";
+import { RegisterBatch } from "./register-batch.ts";
 import type { Breakpoint, Cpu, Stop, Target, TargetInfo } from "./target.ts";
-
-/** Requests for registers that are made ready at once. */
-const REGISTER_BATCH = 1 << 14;
 
 export interface AttachOptions extends ConnectionOptions {
   readonly connectTimeoutMs?: number;
@@ -136,7 +133,7 @@ async function negotiate(connection: Connection, memory: ChannelRequest): Promis
   const greeting = await greet(connection);
   try {
     const target = new QemuTarget(connection, await describe(connection, greeting));
-    await target.memoryRanges();
+    await Promise.all([target.memoryRanges(), target.learnRegisters()]);
     await target.chooseMemory(memory);
     return target;
   } catch (error) {
@@ -151,6 +148,7 @@ class QemuTarget implements Target {
   readonly memory: PhysMemory;
   readonly #connection: Connection;
   readonly #guestMemory: GuestMemory;
+  readonly #registers: RegisterBatch;
   readonly #breakpoints = new Map<VirtAddr, Breakpoint>();
   #stoppedCpu: Cpu;
   #released: Promise<void> | undefined;
@@ -160,6 +158,7 @@ class QemuTarget implements Target {
     this.info = info;
     const stub = { packetSize: info.packetSize, foundPhysMode: foundPhysMode ? "1" : "0" };
     this.#guestMemory = new GuestMemory(new RspMemory(connection, stub), (command) => monitor(connection, command));
+    this.#registers = new RegisterBatch(connection);
     this.#stoppedCpu = info.cpus[0] as Cpu;
     if (stop !== undefined) this.#noteStop(stop);
     this.memory = {
@@ -179,6 +178,10 @@ class QemuTarget implements Target {
     if (request.signal?.aborted) this.#guestMemory.close();
   }
 
+  learnRegisters(): Promise<void> {
+    return this.#registers.learn(this.#stoppedCpu, this.info.registers);
+  }
+
   get stoppedCpu(): Cpu {
     return this.#stoppedCpu;
   }
@@ -193,29 +196,8 @@ class QemuTarget implements Target {
     return this.#guestMemory.refresh();
   }
 
-  async readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
-    const rows: RegisterRead[][] = [];
-    const atOnce = Math.max(1, Math.floor(REGISTER_BATCH / (registers.length + 1)));
-    for (let at = 0; at < cpus.length; at += atOnce) {
-      rows.push(...(await this.#readRows(cpus.slice(at, at + atOnce), registers)));
-    }
-    return rows;
-  }
-
-  async #readRows(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
-    const stride = registers.length + 1;
-    const requests = cpus.flatMap((cpu) => [
-      { payload: `Hg${cpu.thread}`, label: () => `selecting vCPU ${cpu.index}` },
-      ...registers.map(({ number, name }) => ({ payload: `p${number.toString(16)}`, label: () => `reading ${name}` })),
-    ]);
-    let selected = false;
-    const reads = await this.#connection.batch(requests, (reply, i): RegisterRead => {
-      const definition = registers[(i % stride) - 1];
-      if (definition !== undefined) return selected ? registerRead(reply, definition) : UNREADABLE;
-      selected = latin1(reply) === "OK";
-      return UNREADABLE;
-    });
-    return cpus.map((_, i) => reads.slice(i * stride + 1, (i + 1) * stride));
+  readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
+    return this.#registers.read(cpus, registers);
   }
 
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
@@ -272,8 +254,12 @@ class QemuTarget implements Target {
     if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
   }
 
-  async waitForStop(signal?: AbortSignal): Promise<Stop> {
-    const stop = await this.#connection.nextStop(signal);
+  waitForStop(signal?: AbortSignal): Promise<Stop> {
+    return this.#nextStop(signal, undefined);
+  }
+
+  async #nextStop(signal: AbortSignal | undefined, due: DueStop | undefined): Promise<Stop> {
+    const stop = await this.#connection.nextStop(signal, due);
     switch (stop.kind) {
       case "exited":
         return { kind: "ended", why: `it exited with status ${stop.status}` };
@@ -299,10 +285,8 @@ class QemuTarget implements Target {
   /** The next stop, when the guest owes it at once. */
   #dueStop(failure: string): Promise<Stop> {
     const { deadlineMs } = this.#connection;
-    const silent = new EbscopeError("stub-silent", `${failure} within ${deadlineMs / 1000} s`);
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(silent), deadlineMs);
-    return this.waitForStop(controller.signal).finally(() => clearTimeout(timer));
+    const late = (): EbscopeError => new EbscopeError("stub-silent", `${failure} within ${deadlineMs / 1000} s`);
+    return this.#nextStop(undefined, { withinMs: deadlineMs, late });
   }
 
   release(run: boolean): Promise<void> {
@@ -337,24 +321,4 @@ function breakpointAt(address: VirtAddr): BreakpointRequest {
 
 function refused(action: string, reply: Exclude<Reply<unknown>, { kind: "ok" }>): EbscopeError {
   return new EbscopeError("stub-refused", `Cannot ${action}: the stub says ${saidText(reply)}`);
-}
-
-const UNREADABLE: RegisterRead = { state: "unreadable" };
-const LOWER_X = 0x78;
-
-/** QEMU answers for SVE's predicates with whole words of 64 bits, whatever size it tells (seen on 7.2 and 10.0 with neoverse-v1's 256 bits). */
-const IN_WORDS = "org.gnu.gdb.aarch64.sve";
-
-/** Throws when the answer has another length than the register: one of the two is not what it is said to be. */
-function registerRead(reply: Uint8Array, { name, bits, feature }: RegisterDefinition): RegisterRead {
-  if (reply[0] === LOWER_X) return { state: "unavailable" };
-  const due = 2 * Math.ceil(bits / 8);
-  if (reply.length === due) {
-    const bytes = bytesOfHex(latin1(reply));
-    return bytes === undefined ? UNREADABLE : { state: "present", bytes };
-  }
-  if (reply.length === 0 || errorReply(latin1(reply)) !== undefined) return UNREADABLE;
-  if (feature === IN_WORDS && reply.length % 16 === 0) return UNREADABLE;
-  const sizes = `the stub answers with ${reply.length} digits where ${due} are due`;
-  throw new EbscopeError("protocol-error", `Cannot read the register ${name}: ${sizes}`);
 }

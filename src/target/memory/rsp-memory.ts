@@ -8,6 +8,7 @@
  */
 import { PAGE_SIZE, phys } from "../../base/address.ts";
 import { EbscopeError } from "../../base/error.ts";
+import { decodeDigits } from "../../base/hex.ts";
 import type { MemoryRange, MemoryRead, PhysMemory, PhysSpan } from "../../base/memory.ts";
 import { latin1 } from "../../base/text.ts";
 import type { BatchRequest, Connection } from "../../rsp/connection.ts";
@@ -36,7 +37,7 @@ export class RspMemory implements PhysMemory {
 
   async read(spans: readonly PhysSpan[]): Promise<MemoryRead[]> {
     const results: MemoryRead[] = spans.map(() => ABSENT);
-    const parts = spans.flatMap((span, i) => this.#partsOf(span, i));
+    const parts = this.#parts(spans);
     if (parts.length === 0) return results;
     const requests = [physModeRequest("1"), ...parts.map(readRequest), physModeRequest(this.#foundPhysMode)];
     let refused = false;
@@ -52,22 +53,29 @@ export class RspMemory implements PhysMemory {
     return results;
   }
 
-  /** A span in pieces that the stub reads at once; none when the span is not all RAM or ROM. */
-  #partsOf({ address, length }: PhysSpan, span: number): SpanPart[] {
-    if (rangeOf(this.ranges, address, length) === undefined) return [];
-    const bytes = Buffer.allocUnsafeSlow(length);
+  /** The spans in pieces that the stub reads at once; none of a span that is not all RAM or ROM. One allocation holds them all. */
+  #parts(spans: readonly PhysSpan[]): SpanPart[] {
+    const readable = spans.map(({ address, length }) => rangeOf(this.ranges, address, length) !== undefined);
+    const total = spans.reduce((sum, { length }, i) => sum + (readable[i] ? aligned(length) : 0), 0);
+    const all = Buffer.allocUnsafeSlow(total);
     const parts: SpanPart[] = [];
-    for (let at = 0; at < length; at += this.#maxRead) {
-      parts.push({
-        span,
-        bytes,
-        at,
-        address: phys(address + BigInt(at)),
-        length: Math.min(this.#maxRead, length - at),
-      });
-    }
+    let place = 0;
+    spans.forEach(({ address, length }, span) => {
+      if (!readable[span]) return;
+      const bytes = all.subarray(place, place + length);
+      place += aligned(length);
+      for (let at = 0; at < length; at += this.#maxRead) {
+        const part = Math.min(this.#maxRead, length - at);
+        parts.push({ span, bytes, at, address: phys(address + BigInt(at)), length: part });
+      }
+    });
     return parts;
   }
+}
+
+/** So that words in each span can be looked at as words. */
+function aligned(length: number): number {
+  return (length + 7) & ~7;
 }
 
 function physModeRequest(mode: string): BatchRequest {
@@ -89,5 +97,5 @@ function readRequest({ address, length }: SpanPart): BatchRequest {
 
 /** Puts the bytes of a reply in place; false when it is not exactly the bytes that were asked for. */
 function placePart({ bytes, at, length }: SpanPart, reply: Uint8Array): boolean {
-  return reply.length === 2 * length && bytes.write(latin1(reply), at, "hex") === length;
+  return reply.length === 2 * length && decodeDigits(reply, bytes, at);
 }
