@@ -1,4 +1,5 @@
 /** Numbers and bytes as the text that users, JSON and the remote protocol see. */
+import { latin1 } from "./text.ts";
 
 /** `"0x…"`, lower case, no padding: the form of every address and 64-bit value in ebscope's output. */
 export function hex(value: bigint | number): string {
@@ -42,16 +43,17 @@ export function bytesOfDigits(digits: Uint8Array): Uint8Array | undefined {
   return decodeDigits(digits, bytes, 0) ? bytes : undefined;
 }
 
-/** From so many digits on it is quicker to look at two at once. */
-const MANY_DIGITS = 128;
+/** From so many digits on the way by a string is quicker. */
+const MANY_DIGITS = 64;
 
 /**
  * Writes the bytes that the digits stand for at `at`; false when they are not whole pairs of hex digits or do not fit. What stands there
- * then is of no use. No string is made on the way: of the guest's memory they would be most of what there is to collect.
+ * then is of no use.
  */
 export function decodeDigits(digits: Uint8Array, into: Uint8Array, at: number): boolean {
-  if (digits.length % 2 !== 0 || at + digits.length / 2 > into.length) return false;
-  if (digits.length >= MANY_DIGITS) return decodePairs(pairsOf(digits), into, at);
+  const length = digits.length / 2;
+  if (digits.length % 2 !== 0 || at + length > into.length) return false;
+  if (digits.length >= MANY_DIGITS) return bufferOver(into).write(latin1(digits), at, "hex") === length;
   // Negative once one of them was.
   let all = 0;
   for (let i = 0; i < digits.length; i += 2) {
@@ -63,44 +65,8 @@ export function decodeDigits(digits: Uint8Array, into: Uint8Array, at: number): 
   return all >= 0;
 }
 
-function decodePairs(pairs: Uint16Array, into: Uint8Array, at: number): boolean {
-  pairValues ??= makePairValues();
-  let all = 0;
-  for (let i = 0; i < pairs.length; i++) {
-    const value = pairValues[pairs[i] as number] as number;
-    all |= value;
-    into[at + i] = value;
-  }
-  return all >= 0;
-}
-
-/** The byte for each pair of digits as they lie in memory, -1 for what is none. */
-let pairValues: Int16Array | undefined;
-
-function makePairValues(): Int16Array {
-  const values = new Int16Array(1 << 16).fill(-1);
-  const pair = new Uint8Array(2);
-  const word = new Uint16Array(pair.buffer);
-  const digits = [...DIGIT_VALUES.keys()].filter((byte) => (DIGIT_VALUES[byte] as number) >= 0);
-  for (const high of digits) {
-    for (const low of digits) {
-      pair.set([high, low]);
-      values[word[0] as number] = ((DIGIT_VALUES[high] as number) << 4) | (DIGIT_VALUES[low] as number);
-    }
-  }
-  return values;
-}
-
-/** Where digits are copied that lie at an odd address. */
-const scratch = new Uint8Array(8192);
-
-function pairsOf(digits: Uint8Array): Uint16Array {
-  let even = digits;
-  if (digits.byteOffset % 2 !== 0) {
-    even = digits.length <= scratch.length ? scratch : new Uint8Array(digits.length);
-    even.set(digits);
-  }
-  return new Uint16Array(even.buffer, even.byteOffset, digits.length / 2);
+function bufferOver(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 const UNITS: readonly (readonly [bigint, string])[] = [
