@@ -8,7 +8,8 @@ export function assemble(
   createdBy: string,
   parts: { points: readonly Point[]; partial: Partial | undefined } & { [K in keyof Capture]?: Capture[K] },
 ): Capture {
-  const { info } = target;
+  const { info, memoryChannel } = target;
+  const lostChannel = memoryChannel.note === undefined ? [] : [memoryChannel.note];
   return {
     createdAt: new Date().toISOString(),
     createdBy,
@@ -18,8 +19,8 @@ export function assemble(
     registers: info.registers,
     efi: undefined,
     attempts: [],
-    notes: [],
     ...parts,
+    notes: [...(parts.notes ?? []), ...lostChannel],
     partial: parts.partial === undefined ? undefined : { code: parts.partial.code, message: parts.partial.message },
   };
 }

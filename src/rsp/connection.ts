@@ -160,7 +160,7 @@ export class Connection {
 
   /** Sends one command; resolves with what the stub made of it. Rejects only when the session is over, or the guest runs. */
   send<T>(command: Command<T>, options: { readonly deadlineMs?: number } = {}): Promise<Reply<T>> {
-    return this.#submit({ ...command, ...options }, command.decode);
+    return this.#submit(command.payload, command, options.deadlineMs, command.decode);
   }
 
   /** Sends many commands at once; resolves with all replies, in order. */
@@ -170,24 +170,32 @@ export class Connection {
 
   /** Sends one request; resolves with its reply's payload. Many may be sent without waiting. */
   request(payload: string | Uint8Array, options: RequestOptions): Promise<Uint8Array> {
-    return this.#submit({ payload, ...options }, (reply) => new Uint8Array(reply));
+    return this.#submit(payload, options, options.deadlineMs, (reply) => new Uint8Array(reply));
   }
 
   /** As `request`, with the reply as latin1 text. */
   requestText(payload: string, options: RequestOptions): Promise<string> {
-    return this.#submit({ payload, ...options }, latin1);
+    return this.#submit(payload, options, options.deadlineMs, latin1);
   }
 
+  /** What `decode` throws rejects this request and nothing else. */
   #submit<T>(
-    request: RequestOptions & { readonly payload: string | Uint8Array },
+    payload: string | Uint8Array,
+    { label, expectsStop, anyBytes, onOutput }: Omit<RequestOptions, "deadlineMs">,
+    deadlineMs: number | undefined,
     decode: (reply: Uint8Array) => T,
   ): Promise<T> {
-    const bytes = encodePacket(request.payload);
-    const refusal = this.#refusal(request.label, bytes.length);
+    const bytes = encodePacket(payload);
+    const refusal = this.#refusal(label, bytes.length);
     if (refusal !== undefined) return Promise.reject(refusal);
-    const { label, deadlineMs, expectsStop, anyBytes, onOutput } = request;
     return new Promise((resolve, reject) => {
-      const answered = (reply: Uint8Array): void => resolve(decode(reply));
+      const answered = (reply: Uint8Array): void => {
+        try {
+          resolve(decode(reply));
+        } catch (error) {
+          reject(error);
+        }
+      };
       this.#requests.add({ label, bytes, deadlineMs, expectsStop, anyBytes, onOutput, resolve: answered, reject });
       this.#pump();
     });

@@ -185,6 +185,21 @@ describe("requests", () => {
     expect(output).toEqual(["4142", "43"]);
   });
 
+  it("what a command's decoder throws rejects that command, and the session goes on", async () => {
+    const { wire, connection } = faked();
+    const decode = (): never => {
+      throw new RangeError("no such thing");
+    };
+    const broken = connection.send({ payload: "a", label: "a", decode }).catch((error: unknown) => error);
+    const answer = ask(connection, "b");
+    await settled();
+    wire.receive(`+${frame("1")}`);
+    await settled();
+    wire.receive(`+${frame("2")}`);
+    expect(await broken).toBeInstanceOf(RangeError);
+    expect(await answer).toBe("2");
+  });
+
   it("an empty reply is a reply: the stub does not know the request", async () => {
     const { wire, connection } = faked();
     const answer = ask(connection, "qWhat");
