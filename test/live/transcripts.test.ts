@@ -77,6 +77,8 @@ describe.each([
 
   it(`ends with ${code}, live and replayed, and prints the same diff`, async () => {
     expect(live.code, live.stderr).toBe(code);
+    // From reset on the firmware was looked at again and again, and interrupted each time.
+    expect(readTranscriptText(readFileSync(record, "latin1")).sent).toContain("\x03");
     const again = inFolder(`${name}-again.ebs`);
     const options = ["--json", "--watch", "2", "--out", again];
     const replayed = await ebscope("capture", ...options, "--gdb", `replay:${record}`);
@@ -144,14 +146,12 @@ describe("a packet of more than a segment", () => {
 });
 
 describe("a recorded attachment to a running guest", () => {
-  it("is replayed: it was found running, looked at again and again, and captured", async () => {
+  it("is replayed: it was found running, and captured", async () => {
     const [capture, record, again] = ["a.ebs", "a.txt", "a-again.ebs"].map(inFolder) as [string, string, string];
     await using guest = await new Guest({ kernel: HANDOFF, append: "mode=boot-service" }).listening();
     const live = await ebscope("capture", "--json", "--out", capture, "--record", record, "--gdb", guest.address);
     expect(live.code, live.stderr).toBe(3);
     await guest[Symbol.asyncDispose]();
-    const { sent } = readTranscriptText(readFileSync(record, "latin1"));
-    expect([...sent].filter((char) => char === "\x03").length).toBeGreaterThan(0);
     const replayed = await ebscope("capture", "--json", "--out", again, "--gdb", `replay:${record}`);
     expect(replayed.code, replayed.stderr).toBe(3);
     expect(replayed.stdout).toBe(live.stdout);
