@@ -96,6 +96,7 @@ function escaped(bytes: Uint8Array): Uint8Array {
 const WORTH_WORDS = 128;
 /** Words of which no half of a sum of halves passes 16 bits. */
 const WORDS_AT_ONCE = 64;
+const HALVES = 0xff00ff;
 
 /** The sum of the bytes modulo 256; a word at a time where there are many, since every byte that arrives goes through here. */
 function checksum(bytes: Uint8Array, start: number, end: number): number {
@@ -112,17 +113,27 @@ function sumOfBytes(bytes: Uint8Array, start: number, end: number): number {
   return sum;
 }
 
-/** The sum of the bytes in the words: two of them at a time in the halves of a word. */
+/** The sum of the bytes in the words: those at even and those at odd places, two of each at a time in the halves of a word. */
 function sumOfWords(words: Int32Array): number {
   let sum = 0;
   for (let i = 0; i < words.length; ) {
     const stop = Math.min(i + WORDS_AT_ONCE, words.length);
-    let halves = 0;
+    let even = 0;
+    let odd = 0;
+    for (; i + 4 <= stop; i += 4) {
+      const a = words[i] as number;
+      const b = words[i + 1] as number;
+      const c = words[i + 2] as number;
+      const d = words[i + 3] as number;
+      even = (even + (a & HALVES) + (b & HALVES) + (c & HALVES) + (d & HALVES)) | 0;
+      odd = (odd + ((a >>> 8) & HALVES) + ((b >>> 8) & HALVES) + ((c >>> 8) & HALVES) + ((d >>> 8) & HALVES)) | 0;
+    }
     for (; i < stop; i++) {
       const word = words[i] as number;
-      halves = (halves + (word & 0xff00ff) + ((word >>> 8) & 0xff00ff)) | 0;
+      even = (even + (word & HALVES)) | 0;
+      odd = (odd + ((word >>> 8) & HALVES)) | 0;
     }
-    sum += (halves & 0xffff) + (halves >>> 16);
+    sum += (even & 0xffff) + (even >>> 16) + (odd & 0xffff) + (odd >>> 16);
   }
   return sum;
 }
