@@ -1,42 +1,46 @@
 /**
  * Translation of a single virtual address, step by step: what `explain` shows, and how pointers of the guest are followed.
  *
- * Source: Arm ARM DDI 0487, D8.2 "Translation process"; the level in a "translation fault" is as ESR_ELx.ISS would report it.
+ * Source: Arm ARM DDI 0487, D8.2 "Translation process" (a stage 1 table walk is itself subject to stage 2); the level in a fault is as
+ * ESR_ELx.ISS would report it.
  */
 import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
 import { bit } from "../base/bits.ts";
 import type { ErrorCode } from "../base/error.ts";
-import type { MemoryRead, PageSource, PhysMemory, VirtMemory, VirtSpan } from "../base/memory.ts";
-import { rootWindow } from "./collect.ts";
+import type { PageSource } from "../base/memory.ts";
+import { type Attributes, combineStages, flatAttributes, leafAttributes } from "./attributes.ts";
+import { descriptorKind, INVALID, type Inherited, inherit, leafKey, outputPage, TABLE } from "./descriptor.ts";
+import { faultText, type TranslationFault } from "./fault.ts";
+import { levelShift, tableEntries } from "./granule.ts";
+import type { Regime, TableRoot } from "./regime-model.ts";
 import {
-  type Attributes,
-  descriptorKind,
-  flatAttributes,
-  INVALID,
-  type Inherited,
-  inherit,
-  leafAttributes,
-  leafKey,
-  outputPage,
-  TABLE,
-} from "./descriptor.ts";
-import { levelShift, outputEnd, type Regime, type TableRoot } from "./regime.ts";
-import { isMissing, pageAddress, TablePages } from "./table-pages.ts";
+  IntermediateTables,
+  isWords,
+  PhysicalTables,
+  pageAddress,
+  pageNumberOf,
+  type TablePlace,
+  type TableReader,
+} from "./table-pages.ts";
 
 /** One descriptor on the way down. */
 export interface WalkStep {
+  readonly stage: 1 | 2;
   readonly level: number;
   /** Physical address of the table. */
   readonly table: PhysAddr;
+  /** Its intermediate physical address; undefined where stage 2 is not in between. */
+  readonly intermediate: PhysAddr | undefined;
   /** Index within the table. */
   readonly index: number;
   readonly descriptor: bigint;
   readonly kind: "invalid" | "table" | "block" | "page";
+  readonly root: TableRoot;
 }
 
 export type Translation =
   | { readonly mapped: true; readonly pa: PhysAddr; readonly attributes: Attributes }
-  | { readonly mapped: false; readonly why: string; readonly level: number }
+  | { readonly mapped: false; readonly why: string; readonly level: number; readonly fault: TranslationFault }
   /** It cannot be told: a table on the way is not at hand or not decoded. */
   | { readonly mapped: null; readonly why: ErrorCode };
 
@@ -50,14 +54,31 @@ const KIND_NAMES = ["invalid", "table", "block", "page"] as const;
 /** Translates addresses of one regime over the pages that `source` holds. */
 export class Translator {
   readonly regime: Regime;
-  readonly #tables: TablePages;
+  readonly #tables: TableReader;
+  readonly #behind: Translator | undefined;
 
   constructor(regime: Regime, source: PageSource) {
     this.regime = regime;
-    this.#tables = new TablePages(source);
+    this.#tables = tableReader(regime, source);
+    this.#behind = regime.behind === undefined ? undefined : new Translator(regime.behind, source);
   }
 
+  /** The whole way: through stage 2 too where the regime is behind it. */
   translate(va: VirtAddr): Walked {
+    const first = this.#own(va);
+    if (this.#behind === undefined || first.result.mapped !== true) return first;
+    const second = this.#behind.translate(virt(first.result.pa));
+    const steps = [...first.steps, ...second.steps];
+    if (second.result.mapped !== true) return { steps, result: second.result };
+    const { controls } = this.#behind.regime;
+    const attributes =
+      controls.stage === 2
+        ? combineStages(first.result.attributes, second.result.attributes, controls)
+        : first.result.attributes;
+    return { steps, result: { mapped: true, pa: second.result.pa, attributes } };
+  }
+
+  #own(va: VirtAddr): Walked {
     const { regime } = this;
     if (!regime.enabled && regime.undecoded.length === 0) return { steps: [], result: this.#flat(va) };
     const root = regime.roots.find((each) => inRange(each, va));
@@ -65,59 +86,78 @@ export class Translator {
     const half = bit(va, 55) ? "upper" : "lower";
     const undecoded = regime.undecoded.find(({ halves }) => halves.includes(half));
     if (undecoded !== undefined) return { steps: [], result: { mapped: null, why: undecoded.code } };
-    return { steps: [], result: { mapped: false, why: "outside the address range of every TTBR in use", level: 0 } };
+    return { steps: [], result: this.#fault("translation", 0, "outside the address range of every TTBR in use") };
   }
 
   #flat(va: VirtAddr): Translation {
-    if (va >> BigInt(this.regime.outputBits) !== 0n) {
-      return { mapped: false, why: "translation is off and the address is wider than a physical one", level: 0 };
+    if (va >> BigInt(this.regime.physicalBits) !== 0n) {
+      return this.#fault("address size", 0, "translation is off and the address is wider than a physical one");
     }
     return { mapped: true, pa: phys(va), attributes: flatAttributes(this.regime) };
   }
 
+  #fault(kind: TranslationFault["kind"], level: number, why?: string): Translation {
+    const fault = { stage: this.regime.controls.stage, onWalk: false, kind, level };
+    return { mapped: false, why: why ?? faultText(fault), level, fault };
+  }
+
   #walk(root: TableRoot, va: VirtAddr): Walked {
     const steps: WalkStep[] = [];
-    const window = rootWindow(root);
-    let pageNumber = window.pageNumber;
+    const { format } = root;
+    const end = outputEnd(root);
+    let table = root.table;
+    let entries = root.entries;
     let inherited: Inherited = 0;
-    const end = outputEnd(this.regime);
-    if (pageNumber >= end) return { steps, result: addressSizeFault(0) };
+    if (pageNumberOf(table) >= end) return { steps, result: this.#fault("address size", 0) };
     for (let level = root.startLevel; ; level++) {
-      const offset = level === root.startLevel ? window.first : 0;
-      const entries = level === root.startLevel ? window.count : 512;
-      const index = Number((va >> BigInt(levelShift(level))) & BigInt(entries - 1));
-      const words = this.#tables.get(pageNumber);
-      if (isMissing(words)) return { steps, result: { mapped: null, why: words.missing } };
-      const low = words[2 * (offset + index)] as number;
-      const high = words[2 * (offset + index) + 1] as number;
-      const kind = descriptorKind(low, level);
-      steps.push({
-        level,
-        table: phys(pageAddress(pageNumber) + BigInt(offset * 8)),
-        index,
-        descriptor: (BigInt(high) << 32n) | BigInt(low),
-        kind: KIND_NAMES[kind],
-      });
-      if (kind === INVALID)
-        return { steps, result: { mapped: false, why: `translation fault, level ${level}`, level } };
-      if (outputPage(low, high) >= end) return { steps, result: addressSizeFault(level) };
-      if (kind !== TABLE) return { steps, result: this.#leaf(va, low, high, inherited, level) };
+      const index = Number((va >> BigInt(levelShift(format.granuleBits, level))) & BigInt(entries - 1));
+      const at = phys(table + BigInt(index * 8));
+      const words = this.#tables.get(pageNumberOf(at));
+      if ("missing" in words) return { steps, result: { mapped: null, why: words.missing } };
+      if (!isWords(words)) return { steps, result: faulting(words.fault) };
+      const word = Number(at & 0xfffn) / 4;
+      const low = words[word] as number;
+      const high = words[word + 1] as number;
+      const kind = descriptorKind(low, level, format);
+      const descriptor = (BigInt(high) << 32n) | BigInt(low);
+      const { stage } = this.regime.controls;
+      steps.push({ stage, level, ...this.#place(table, at), index, descriptor, kind: KIND_NAMES[kind], root });
+      if (kind === INVALID) return { steps, result: this.#fault("translation", level) };
+      const output = outputPage(low, high, format);
+      if (output >= end) return { steps, result: this.#fault("address size", level) };
+      if (kind !== TABLE) {
+        const key = leafKey(low, high, inherited, level, format);
+        return { steps, result: this.#leaf(va, output, levelShift(format.granuleBits, level), key, root) };
+      }
       if (root.hierarchical) inherited = inherit(inherited, high);
-      pageNumber = outputPage(low, high);
+      table = pageAddress(output);
+      entries = tableEntries(format.granuleBits);
     }
   }
 
-  #leaf(va: VirtAddr, low: number, high: number, inherited: Inherited, level: number): Translation {
-    const offsetMask = (1n << BigInt(levelShift(level))) - 1n;
-    const output = pageAddress(outputPage(low, high)) & ~offsetMask;
-    const attributes = leafAttributes(leafKey(low, high, inherited, level), this.regime);
-    return { mapped: true, pa: phys(output | (va & offsetMask)), attributes };
+  /** Where a table lies; the entry at `at` was read, so its page is somewhere. */
+  #place(table: PhysAddr, at: PhysAddr): { table: PhysAddr; intermediate: PhysAddr | undefined } {
+    if (this.#behind === undefined) return { table, intermediate: undefined };
+    const place = this.#tables.locate(pageNumberOf(at));
+    const page = "page" in place ? place.page : pageNumberOf(at);
+    // The start of a table of several pages, as if they lay in a row behind stage 2 too.
+    return { table: phys(pageAddress(page) + (at & 0xfffn) - (at - table)), intermediate: table };
+  }
+
+  #leaf(va: VirtAddr, output: number, shift: number, key: number, root: TableRoot): Translation {
+    const offsetMask = (1n << BigInt(shift)) - 1n;
+    const pa = (pageAddress(output) & ~offsetMask) | (va & offsetMask);
+    return { mapped: true, pa: phys(pa), attributes: leafAttributes(key, root, this.regime) };
   }
 }
 
-/** The address in a TTBR or descriptor is wider than TCR_ELx.{IPS,PS} allows (D8.2, "Address size fault"). */
-function addressSizeFault(level: number): Translation {
-  return { mapped: false, why: `address size fault, level ${level}`, level };
+function faulting(fault: TranslationFault): Translation {
+  return { mapped: false, why: faultText(fault), level: fault.level, fault };
+}
+
+/** The addresses a descriptor or TTBR may name end here, as a page number; above is an Address size fault. */
+export function outputEnd(root: TableRoot): number {
+  return 2 ** (root.outputBits - 12);
 }
 
 function inRange(root: TableRoot, tagged: VirtAddr): boolean {
@@ -132,50 +172,31 @@ function withoutTag(va: VirtAddr): VirtAddr {
   return virt(((va >> 55n) & 1n) === 1n ? va | TOP_BYTE : va & ~TOP_BYTE);
 }
 
-/**
- * Memory by virtual address: translates through `translator`, then reads through `memory`. An address that is not mapped is absent,
- * one whose tables are not at hand is unreadable.
- */
-export function translatedMemory(translator: Translator, memory: PhysMemory): VirtMemory {
-  return {
-    async read(spans) {
-      const pieces = spans.map((span) =>
-        splitByPage(span).map((piece) => ({ ...piece, ...locate(translator, piece) })),
-      );
-      const wanted = pieces.flat().flatMap(({ pa, length }) => (pa === undefined ? [] : [{ address: pa, length }]));
-      const reads = (await memory.read(wanted)).values();
-      return pieces.map((parts) =>
-        joinReads(parts.map(({ missing }) => missing ?? (reads.next().value as MemoryRead))),
-      );
-    },
-  };
+/** What a regime's tables are read through: physical memory, or stage 2 where the regime is behind it. */
+export function tableReader(regime: Regime, source: PageSource): TableReader {
+  const tables = new PhysicalTables(source, regime.bigEndian);
+  return regime.behind === undefined ? tables : new IntermediateTables(tables, tableLocator(regime.behind, source));
 }
 
-function locate(
-  translator: Translator,
-  { address }: VirtSpan,
-): { pa: PhysAddr; missing?: undefined } | { pa?: undefined; missing: MemoryRead } {
-  const { result } = translator.translate(address);
-  if (result.mapped === true) return { pa: result.pa };
-  if (result.mapped === false) return { missing: { state: "absent", code: "not-mapped" } };
-  return { missing: { state: "unreadable", code: result.why } };
+/** Finds the physical page of a stage 1 table by its intermediate one. */
+export function tableLocator(stage2: Regime, source: PageSource): (pageNumber: number) => TablePlace {
+  const translator = new Translator(stage2, source);
+  return (pageNumber) => locate(translator, pageNumber);
 }
 
-function splitByPage({ address, length }: VirtSpan): VirtSpan[] {
-  const pieces: VirtSpan[] = [];
-  for (let done = 0; done < length; ) {
-    const at = virt(address + BigInt(done));
-    const size = Math.min(length - done, 4096 - Number(at & 0xfffn));
-    pieces.push({ address: at, length: size });
-    done += size;
+function locate(translator: Translator, pageNumber: number): TablePlace {
+  const { result } = translator.translate(virt(pageAddress(pageNumber)));
+  if (result.mapped === null) return { missing: result.why };
+  if (!result.mapped) return { fault: { ...result.fault, onWalk: true } };
+  const { attributes } = result;
+  const refuse = (kind: "access flag" | "permission"): TablePlace => ({
+    fault: { stage: 2, onWalk: true, kind, level: attributes.level ?? 0 },
+  });
+  const { controls } = translator.regime;
+  if (controls.stage === 2) {
+    if (!attributes.accessFlag && !controls.setsAccessFlag) return refuse("access flag");
+    if (controls.protectedWalk && attributes.memoryType.kind === "device") return refuse("permission");
   }
-  return pieces;
-}
-
-/** One read out of its parts: present only when every part is. */
-export function joinReads(parts: readonly MemoryRead[]): MemoryRead {
-  const missing = parts.find((part) => part.state !== "present");
-  if (missing !== undefined) return missing;
-  const bytes = parts.map((part) => (part as MemoryRead & { state: "present" }).bytes);
-  return { state: "present", bytes: bytes.length === 1 ? (bytes[0] as Uint8Array) : Buffer.concat(bytes) };
+  if (attributes.read === false) return refuse("permission");
+  return { page: pageNumberOf(result.pa) };
 }

@@ -7,91 +7,36 @@
  * maps nothing (an Address size fault, D8.2). Tables are untrusted: the numbers of tables visited and of runs are bounded, since a
  * table may be referred to from many places.
  */
-import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
-import type { ErrorCode } from "../base/error.ts";
 import type { PageSource } from "../base/memory.ts";
-import { rootWindow } from "./collect.ts";
-import {
-  type Attributes,
-  descriptorKind,
-  flatAttributes,
-  INVALID,
-  type Inherited,
-  inherit,
-  leafAttributes,
-  leafKey,
-  outputPage,
-  TABLE,
-} from "./descriptor.ts";
-import { levelShift, outputEnd, type Regime, type RegimeName, type TableRoot, type Undecoded } from "./regime.ts";
-import { isMissing, pageNumberOf, TablePages } from "./table-pages.ts";
+import { type Attributes, flatAttributes, leafAttributes } from "./attributes.ts";
+import { throughStage2 } from "./compose.ts";
+import { descriptorKind, INVALID, type Inherited, inherit, leafKey, outputPage, TABLE } from "./descriptor.ts";
+import { entryPages, LAST_LEVEL, tableEntries } from "./granule.ts";
+import { LeafDecoder } from "./leaf-runs.ts";
+import { type LostRun, MAX_RUNS, type RegimeMap, type Run, type TableRef } from "./regime-map.ts";
+import type { Regime, TableRoot, Undecoded } from "./regime-model.ts";
+import { isWords, pageAddress, pageNumberOf, type TablePart, type TableReader, tableParts } from "./table-pages.ts";
+import { outputEnd, tableReader } from "./translate.ts";
 
-/** A maximal run of pages with contiguous virtual and physical addresses and equal attributes. Units: pages of 4 KiB. */
-export interface Run {
-  readonly start: number;
-  readonly pages: number;
-  readonly output: number;
-  readonly attributes: Attributes;
-}
-
-/** Virtual addresses of which nothing is known: their table is not at hand, or not decoded. Units: pages of 4 KiB. */
-export interface LostRun {
-  readonly start: number;
-  readonly pages: number;
-  /** Page number of the table; undefined when there is none to name. */
-  readonly table: number | undefined;
-  readonly level: number | undefined;
-  readonly code: ErrorCode;
-  readonly why?: string;
-}
-
-export interface TableRef {
-  readonly pageNumber: number;
-  readonly level: number;
-}
-
-/** A regime's mappings, ascending by virtual address. */
-export interface RegimeMap {
-  readonly regime: Regime;
-  readonly runs: readonly Run[];
-  readonly lost: readonly LostRun[];
-  readonly tables: readonly TableRef[];
-}
-
-export interface Mapping {
-  readonly regime: RegimeName;
-  readonly va: VirtAddr;
-  /** In bytes. */
-  readonly size: bigint;
-  readonly pa: PhysAddr;
-  readonly attributes: Attributes;
-}
-
-/** Tables visited in one walk, each time it is referred to. */
-const MAX_VISITS = 262_144;
-/** Runs of one walk: a table that is referred to from everywhere has a run for each of its entries each time. */
-const MAX_RUNS = 2 ** 20;
+/** Pages of tables visited in one walk, each time they are referred to: what 512 GiB in pages of 4 KiB need. */
+export const DEFAULT_MAX_VISITS = 2 ** 18;
 /** The address space from the top downwards and from 0 upwards that a TTBR can translate: 2^52 bytes each. */
 const HALF_PAGES = 2 ** 40;
 const UPPER_HALF = 2 ** 52 - HALF_PAGES;
 
-/** Walks a regime over the pages that `source` holds. */
-export function mapRegime(regime: Regime, source: PageSource): RegimeMap {
-  const walk = new Walk(regime, new TablePages(source));
+export interface MapOptions {
+  /** The most table pages visited, counting each reference. Default 262,144. */
+  readonly maxVisits?: number;
+}
+
+/** Walks a regime over the pages that `source` holds; through stage 2 where the regime is behind it. */
+export function mapRegime(regime: Regime, source: PageSource, options: MapOptions = {}): RegimeMap {
+  const walk = new Walk(regime, tableReader(regime, source), options.maxVisits ?? DEFAULT_MAX_VISITS);
   if (!regime.enabled && regime.undecoded.length === 0) walk.flat();
   for (const root of regime.roots) walk.root(root);
   for (const undecoded of regime.undecoded) walk.undecoded(undecoded);
-  return walk.result();
-}
-
-export function runMapping(regime: RegimeName, run: Run): Mapping {
-  return {
-    regime,
-    va: virt(BigInt(run.start) << 12n),
-    size: BigInt(run.pages) << 12n,
-    pa: phys(BigInt(run.output) << 12n),
-    attributes: run.attributes,
-  };
+  const map = walk.result();
+  return regime.behind === undefined ? map : throughStage2(map, mapRegime(regime.behind, source, options));
 }
 
 interface OpenRun {
@@ -103,32 +48,29 @@ interface OpenRun {
 
 class Walk {
   readonly #regime: Regime;
-  readonly #tables: TablePages;
+  readonly #tables: TableReader;
   readonly #runs: Run[] = [];
   readonly #lost: LostRun[] = [];
   readonly #seen = new Map<number, TableRef>();
-  readonly #attributes = new Map<number, Attributes>();
-  readonly #outputEnd: number;
-  #open: OpenRun | undefined;
-  #visits = 0;
+  #visitsLeft: number;
 
-  constructor(regime: Regime, tables: TablePages) {
+  constructor(regime: Regime, tables: TableReader, maxVisits: number) {
+    this.#visitsLeft = maxVisits;
     this.#regime = regime;
     this.#tables = tables;
-    this.#outputEnd = outputEnd(regime);
   }
 
   /** Translation off: every address that fits is its own output. */
   flat(): void {
-    this.#runs.push({ start: 0, pages: this.#outputEnd, output: 0, attributes: flatAttributes(this.#regime) });
+    const pages = 2 ** (this.#regime.physicalBits - 12);
+    this.#runs.push({ start: 0, pages, output: 0, attributes: flatAttributes(this.#regime) });
   }
 
   root(root: TableRoot): void {
-    const { pageNumber, first, count } = rootWindow(root);
-    if (pageNumber >= this.#outputEnd) return;
-    const start = pageNumberOf(root.vaBase);
-    this.#table({ pageNumber, level: root.startLevel, first, count }, start, 0, root.hierarchical);
-    this.#flush();
+    if (pageNumberOf(root.table) >= outputEnd(root)) return;
+    const runs = new RunList(this.#runs, root, this.#regime);
+    this.#table(tableParts(root.table, root.entries), root.startLevel, pageNumberOf(root.vaBase), 0, runs);
+    runs.flush();
   }
 
   undecoded({ code, why, root, halves }: Undecoded): void {
@@ -144,41 +86,90 @@ class Walk {
     return { regime: this.#regime, runs: this.#runs, lost, tables: [...this.#seen.values()] };
   }
 
-  #table(
-    table: { pageNumber: number; level: number; first: number; count: number },
-    start: number,
-    inherited: Inherited,
-    hierarchical: boolean,
-  ): void {
-    const { pageNumber, level, first, count } = table;
-    const entryPages = 2 ** (levelShift(level) - 12);
-    const words = this.#tables.get(pageNumber);
-    const overrun = ++this.#visits > MAX_VISITS || this.#runs.length > MAX_RUNS;
-    if (isMissing(words) || overrun) {
-      const code = isMissing(words) ? words.missing : "too-many-tables";
-      this.#lost.push({ start, pages: entryPages * count, table: pageNumber, level, code });
-      return;
-    }
-    this.#seen.set(pageNumber * 4 + level, { pageNumber, level });
-    const end = Math.min(first + count, 512);
-    for (let i = first; i < end; i++) {
-      const low = words[2 * i] as number;
-      const kind = descriptorKind(low, level);
-      if (kind === INVALID) continue;
-      const high = words[2 * i + 1] as number;
-      const output = outputPage(low, high);
-      if (output >= this.#outputEnd) continue;
-      const at = start + (i - first) * entryPages;
-      if (kind === TABLE) {
-        const next = { pageNumber: output, level: level + 1, first: 0, count: 512 };
-        this.#table(next, at, hierarchical ? inherit(inherited, high) : 0, hierarchical);
-      } else {
-        this.#leaf(at, entryPages, output - (output % entryPages), leafKey(low, high, inherited, level));
-      }
+  #table(parts: readonly TablePart[], level: number, start: number, inherited: Inherited, runs: RunList): void {
+    const pages = entryPages(runs.root.format.granuleBits, level);
+    let at = start;
+    for (const part of parts) {
+      this.#part(part, level, at, inherited, runs);
+      at += part.count * pages;
     }
   }
 
-  #leaf(start: number, pages: number, output: number, key: number): void {
+  #part(part: TablePart, level: number, start: number, inherited: Inherited, runs: RunList): void {
+    const { format } = runs.root;
+    const pages = entryPages(format.granuleBits, level);
+    const words = this.#tables.get(part.pageNumber);
+    if ("fault" in words) return;
+    const place = this.#tables.locate(part.pageNumber);
+    const pageNumber = "page" in place ? place.page : undefined;
+    const overrun = --this.#visitsLeft < 0 || this.#runs.length > MAX_RUNS;
+    if (!isWords(words) || pageNumber === undefined || overrun) {
+      const code = isWords(words) ? "too-many-tables" : words.missing;
+      this.#lost.push({ start, pages: pages * part.count, table: pageNumber, level, code });
+      return;
+    }
+    this.#seen.set(pageNumber * 8 + level + 1, { pageNumber, level });
+    if (level === LAST_LEVEL) runs.addLeaves(words, part, start, inherited);
+    else this.#entries(words, part, level, start, inherited, runs);
+  }
+
+  #entries(
+    words: Uint32Array,
+    { first, count }: TablePart,
+    level: number,
+    start: number,
+    inherited: Inherited,
+    runs: RunList,
+  ): void {
+    const { format, hierarchical } = runs.root;
+    const pages = entryPages(format.granuleBits, level);
+    for (let i = 0; i < count; i++) {
+      const low = words[2 * (first + i)] as number;
+      const kind = descriptorKind(low, level, format);
+      if (kind === INVALID) continue;
+      const high = words[2 * (first + i) + 1] as number;
+      const output = outputPage(low, high, format);
+      if (output >= runs.outputEnd) continue;
+      const at = start + i * pages;
+      if (kind === TABLE) {
+        const parts = tableParts(pageAddress(output), tableEntries(format.granuleBits));
+        this.#table(parts, level + 1, at, hierarchical ? inherit(inherited, high) : 0, runs);
+      } else {
+        runs.add(at, pages, output - (output % pages), leafKey(low, high, inherited, level, format));
+      }
+    }
+  }
+}
+
+/** The runs of one root, put together as they come. */
+class RunList {
+  readonly root: TableRoot;
+  readonly outputEnd: number;
+  readonly #regime: Regime;
+  readonly #runs: Run[];
+  readonly #leaves: LeafDecoder;
+  readonly #attributes = new Map<number, Attributes>();
+  #open: OpenRun | undefined;
+
+  constructor(runs: Run[], root: TableRoot, regime: Regime) {
+    this.root = root;
+    this.outputEnd = outputEnd(root);
+    this.#regime = regime;
+    this.#runs = runs;
+    this.#leaves = new LeafDecoder(root.format, this.outputEnd);
+  }
+
+  /** The leaves of a page of the last level. */
+  addLeaves(words: Uint32Array, part: TablePart, start: number, inherited: Inherited): void {
+    const pages = entryPages(this.root.format.granuleBits, LAST_LEVEL);
+    const { entries, lengths, outputs, keys } = this.#leaves.runs(words, part, inherited);
+    for (let i = 0; i < entries.length; i++) {
+      const at = start + (entries[i] as number) * pages;
+      this.add(at, (lengths[i] as number) * pages, outputs[i] as number, keys[i] as number);
+    }
+  }
+
+  add(start: number, pages: number, output: number, key: number): void {
     const open = this.#open;
     if (
       open !== undefined &&
@@ -189,11 +180,11 @@ class Walk {
       open.pages += pages;
       return;
     }
-    this.#flush();
+    this.flush();
     this.#open = { start, pages, output, key };
   }
 
-  #flush(): void {
+  flush(): void {
     const open = this.#open;
     if (open === undefined) return;
     this.#open = undefined;
@@ -209,7 +200,7 @@ class Walk {
   #attributesOf(key: number): Attributes {
     const known = this.#attributes.get(key);
     if (known !== undefined) return known;
-    const attributes = leafAttributes(key, this.#regime);
+    const attributes = leafAttributes(key, this.root, this.#regime);
     this.#attributes.set(key, attributes);
     return attributes;
   }

@@ -12,12 +12,14 @@ export const Hex = Type.String({ pattern: "^0x(0|[1-9a-f][0-9a-f]*)$" });
 const RegimeName = Type.Enum(["EL1&0", "EL2", "EL2&0", "EL3", "stage2"]);
 const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
 
-const Access = Type.Object({ read: Type.Boolean(), write: Type.Boolean(), execute: Type.Boolean() });
+/** null: it cannot be told, as the stub does not offer a register that decides it. */
+const Permission = Nullable(Type.Boolean());
+const Access = Type.Object({ read: Permission, write: Permission, execute: Permission });
 
 const attributeFields = {
-  read: Type.Boolean(),
-  write: Type.Boolean(),
-  execute: Type.Boolean(),
+  read: Permission,
+  write: Permission,
+  execute: Permission,
   el0: Nullable(Access),
   memory: Type.String(),
   shareability: Type.Enum(["inner", "outer", "none", "reserved"]),
@@ -26,6 +28,7 @@ const attributeFields = {
   contiguous: Type.Boolean(),
   accessFlag: Type.Boolean(),
   global: Type.Boolean(),
+  guarded: Type.Boolean(),
 };
 
 const Side = Type.Object({ pa: Hex, ...attributeFields });
@@ -129,8 +132,11 @@ const Walks = Type.Array(
     regime: RegimeName,
     steps: Type.Array(
       Type.Object({
+        stage: Type.Enum([1, 2]),
         level: Type.Integer(),
         table: Hex,
+        /** The table's intermediate physical address, where stage 2 is in between. */
+        intermediate: Type.Optional(Hex),
         index: Type.Integer(),
         descriptor: Hex,
         kind: Type.Enum(["invalid", "table", "block", "page"]),

@@ -37,12 +37,14 @@ export const ERROR_CODES = {
   "read-failed": "The stub could not read this memory.",
   "not-captured": "This page was not recorded in the capture.",
   "register-missing": "The stub does not offer a register that is needed here.",
+  "register-hidden":
+    "The stub shows another register under this name (QEMU 10.2 and newer do at EL2 with HCR_EL2.E2H = 1): stop the guest at EL1 or EL0 to see its own.",
   "regime-not-decoded":
-    "This translation regime is not decoded yet; its registers are in the capture, and its tables raw as far as they can be reached.",
-  "granule-not-decoded":
-    "Only the 4 KiB granule is decoded yet; registers are in the capture, and its tables raw as far as they can be reached.",
+    "This translation regime is not decoded; its registers are in the capture, and the root pages of its tables raw.",
+  "constrained-unpredictable":
+    "The translation registers hold values that the Arm ARM leaves open (CONSTRAINED UNPREDICTABLE): what the machine makes of them cannot be told from outside.",
   "extension-not-decoded":
-    "The tables use an architecture extension that is not decoded yet; registers are in the capture, and its tables raw as far as they can be reached.",
+    "The tables use an architecture extension that is not decoded; its registers are in the capture, and the root pages of its tables raw.",
   "too-many-tables":
     "The tables are larger than a bound, or refer to each other from very many places; raise --max-tables if they are real.",
   // Files

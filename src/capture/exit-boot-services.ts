@@ -11,7 +11,7 @@
  * 7.4.6: EFI_STATUS ExitBootServices(ImageHandle, MapKey). Arm ARM DDI 0487, D1.4.1: vector offsets from VBAR_ELx.
  */
 
-import { currentExceptionLevel } from "../aarch64/regime.ts";
+import { currentExceptionLevel } from "../aarch64/machine-state.ts";
 import { FAULT_VECTORS, vectorAt } from "../aarch64/vectors.ts";
 import { abortError } from "../base/abort.ts";
 import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";

@@ -8,7 +8,8 @@
  */
 
 import { collectTables } from "../aarch64/collect.ts";
-import { currentExceptionLevel, currentRegimeName, readRegime } from "../aarch64/regime.ts";
+import { currentExceptionLevel } from "../aarch64/machine-state.ts";
+import { currentRegimeName, readRegime } from "../aarch64/regime.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { abortError, delay, throwIfAborted } from "../base/abort.ts";
 import { type PhysAddr, phys, rangeContains, virt } from "../base/address.ts";
@@ -184,7 +185,7 @@ async function anyExecutes(memory: RecordingMemory, vcpus: readonly Registers[],
     const regime = readRegime(currentRegimeName(registers), registers);
     await collectTables(memory, regime);
     const { result } = new Translator(regime, memory).translate(virt(address));
-    if (result.mapped === true && result.attributes.execute) return true;
+    if (result.mapped === true && result.attributes.execute !== false) return true;
   }
   return false;
 }

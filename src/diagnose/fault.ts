@@ -5,7 +5,8 @@
  * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx.
  */
 
-import { currentExceptionLevel, type RegimeName } from "../aarch64/regime.ts";
+import { currentExceptionLevel } from "../aarch64/machine-state.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
 import type { Walked } from "../aarch64/translate.ts";
 import { type Vector, vectorAt } from "../aarch64/vectors.ts";

@@ -1,6 +1,6 @@
 /** The difference between two points of a capture: registers, mappings, tables, UEFI's tables, and what is not known. */
 
-import type { RegimeName } from "../aarch64/regime.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import { printable } from "../base/text.ts";

@@ -5,9 +5,9 @@
  * "unchanged". They are in the coverage.
  */
 
-import type { Attributes } from "../aarch64/descriptor.ts";
-import type { RegimeName } from "../aarch64/regime.ts";
-import type { RegimeMap, Run } from "../aarch64/walk.ts";
+import type { Attributes } from "../aarch64/attributes.ts";
+import type { RegimeMap, Run } from "../aarch64/regime-map.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import { type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
 
 export interface MappingSide {

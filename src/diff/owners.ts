@@ -1,5 +1,5 @@
 /** Whose memory a range is, and whether its change is what ExitBootServices is known to do. */
-import type { Attributes } from "../aarch64/descriptor.ts";
+import type { Attributes } from "../aarch64/attributes.ts";
 import type { LoadedImage } from "../efi/images.ts";
 import { sectionAt } from "../efi/images.ts";
 import type { MappingChange } from "./mappings.ts";

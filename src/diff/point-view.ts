@@ -1,8 +1,10 @@
 /** One point of a capture, decoded on demand and at most once. */
 
-import { currentRegimeName, liveRegimes, type Regime, type RegimeName } from "../aarch64/regime.ts";
+import { currentRegimeName, liveRegimes } from "../aarch64/regime.ts";
+import type { RegimeMap } from "../aarch64/regime-map.ts";
+import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
 import { Translator } from "../aarch64/translate.ts";
-import { mapRegime, type RegimeMap } from "../aarch64/walk.ts";
+import { DEFAULT_MAX_VISITS, mapRegime } from "../aarch64/walk.ts";
 import { phys, physPage } from "../base/address.ts";
 import type { MemoryRead, PhysMemory } from "../base/memory.ts";
 import type { Registers } from "../base/registers.ts";
@@ -43,7 +45,7 @@ export class PointView {
     const known = this.#maps.get(name);
     const regime = this.regime(name);
     if (known !== undefined || regime === undefined) return known;
-    const map = mapRegime(regime, pointPages(this.point));
+    const map = mapRegime(regime, pointPages(this.point), { maxVisits: maxVisits(this.point) });
     this.#maps.set(name, map);
     return map;
   }
@@ -56,6 +58,11 @@ export class PointView {
   page(address: bigint): MemoryRead | undefined {
     return this.point.pages.get(physPage(phys(address)));
   }
+}
+
+/** Whoever captured more tables than usual (--max-tables) wants to see them; a table is rarely referred to from several places. */
+function maxVisits({ pages }: Point): number {
+  return Math.max(DEFAULT_MAX_VISITS, 4 * pages.size);
 }
 
 /** The loaded images that the capture knows: those of its first point with a list (later the firmware's memory is reused). */

@@ -1,6 +1,6 @@
 /** What changed in the registers, by field. */
 
-import { hostExtensions } from "../aarch64/regime.ts";
+import { hostExtensions } from "../aarch64/machine-state.ts";
 import { type DecodedField, decodeFields, type RegisterClass, registerClass } from "../aarch64/registers/index.ts";
 import { littleEndianValue, type RegisterRead } from "../base/registers.ts";
 import { type Capture, type Point, pointRegisters } from "../snapshot/model.ts";

@@ -1,8 +1,8 @@
 /** Table pages that came, went or changed. */
 
-import type { RegimeName } from "../aarch64/regime.ts";
+import type { RegimeMap } from "../aarch64/regime-map.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
-import type { RegimeMap } from "../aarch64/walk.ts";
 import type { PhysAddr } from "../base/address.ts";
 import type { PointView } from "./point-view.ts";
 

@@ -1,11 +1,12 @@
 /** From domain values to the JSON of `api`: the only place that knows both. */
 
-import type { Attributes } from "../aarch64/descriptor.ts";
-import { hostExtensions, type RegimeName } from "../aarch64/regime.ts";
+import type { Attributes } from "../aarch64/attributes.ts";
+import { hostExtensions } from "../aarch64/machine-state.ts";
+import { runMapping } from "../aarch64/regime-map.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import { decodeFields, registerClass } from "../aarch64/registers/index.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
 import type { Translation } from "../aarch64/translate.ts";
-import { runMapping } from "../aarch64/walk.ts";
 import type {
   CoverageJson,
   DiffJson,
@@ -32,8 +33,10 @@ function orNull(value: bigint | undefined): string | null {
   return value === undefined ? null : hex(value);
 }
 
-function encodeAttributes({ key: _, ...attributes }: Attributes): Omit<SideJson, "pa"> {
-  return attributes;
+function encodeAttributes(attributes: Attributes): Omit<SideJson, "pa"> {
+  const { read, write, execute, el0, memory, shareability, granule, level } = attributes;
+  const { contiguous, accessFlag, global, guarded } = attributes;
+  return { read, write, execute, el0, memory, shareability, granule, level, contiguous, accessFlag, global, guarded };
 }
 
 function encodeSide(side: MappingSide | null): SideJson | null {
@@ -152,7 +155,15 @@ function encodeWalks(walks: readonly PointWalk[]): ExplainJson["points"] {
   return walks.map(({ point, regime, walked }) => ({
     point,
     regime,
-    steps: walked.steps.map((step) => ({ ...step, table: hex(step.table), descriptor: hex(step.descriptor) })),
+    steps: walked.steps.map(({ stage, level, table, intermediate, index, descriptor, kind }) => ({
+      stage,
+      level,
+      table: hex(table),
+      ...(intermediate !== undefined && { intermediate: hex(intermediate) }),
+      index,
+      descriptor: hex(descriptor),
+      kind,
+    })),
     result: encodeTranslation(walked.result),
   }));
 }
@@ -180,6 +191,7 @@ export function encodeFault(fault: Fault): FaultJson {
 }
 
 function encodeTranslation(result: Translation): ExplainJson["points"][number]["result"] {
-  if (result.mapped !== true) return result;
+  if (result.mapped === null) return result;
+  if (!result.mapped) return { mapped: false, why: result.why, level: result.level };
   return { mapped: true, pa: hex(result.pa), ...encodeAttributes(result.attributes) };
 }

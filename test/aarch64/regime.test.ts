@@ -1,14 +1,9 @@
 import { describe, expect, it, vi } from "vitest";
-import { leafAttributes, leafKey } from "../../src/aarch64/descriptor.ts";
-import {
-  currentExceptionLevel,
-  currentRegimeName,
-  hostExtensions,
-  liveRegimes,
-  physicalAddressBits,
-  type RegimeName,
-  readRegime,
-} from "../../src/aarch64/regime.ts";
+import { type Attributes, leafAttributes } from "../../src/aarch64/attributes.ts";
+import { leafKey } from "../../src/aarch64/descriptor.ts";
+import { currentExceptionLevel, hostExtensions } from "../../src/aarch64/machine-state.ts";
+import { currentRegimeName, liveRegimes, readRegime } from "../../src/aarch64/regime.ts";
+import type { Regime, RegimeName } from "../../src/aarch64/regime-model.ts";
 import { el1Regime, registersFrom, tcrEl1 } from "../support/regimes.ts";
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -17,6 +12,17 @@ const AARCH32 = 1n << 4n;
 const E2H = 1n << 34n;
 const TGE = 1n << 27n;
 const VM = 1n;
+/** TCR_EL1.DS */
+const DS = 1n << 59n;
+/** ID_AA64MMFR0_EL1: TGran4 = 1, TGran16 = 2, PARange = 6. */
+const LPA2_EVERYWHERE = 0x1020_0006n;
+/** The attributes of a page at level 3 below TTBR0. */
+function leafOf(regime: Regime, low: number, high: number, inherited: number): Attributes {
+  const [root] = regime.roots;
+  if (root === undefined) throw new Error("the regime has no root");
+  return leafAttributes(leafKey(low, high, inherited, 3, root.format), root, regime);
+}
+
 const atEl = (el: number): bigint => BigInt(el) << 2n;
 
 describe("the Exception level in cpsr", () => {
@@ -69,12 +75,55 @@ describe("live regimes", () => {
   });
 
   it("include stage 2, with its root, when HCR_EL2.VM is 1 and the host is not alone", () => {
-    const values = { cpsr: atEl(1), SCTLR_EL1: 1n, HCR_EL2: VM, VTTBR_EL2: 0x12_0000_4000_1001n };
+    const values = { cpsr: atEl(1), SCTLR_EL1: 1n, HCR_EL2: VM, VTTBR_EL2: 0x12_0000_4000_1001n, VTCR_EL2: 25n | (1n << 6n) };
     const regimes = liveRegimes(registersFrom(values));
     expect(regimes.map(({ name }) => name)).toEqual(["EL1&0", "stage2"]);
-    expect(regimes[1]?.undecoded).toMatchObject([{ code: "regime-not-decoded", root: 0x4000_1000n }]);
+    expect(regimes[1]?.roots).toMatchObject([{ register: "VTTBR_EL2", table: 0x4000_1000n, startLevel: 1 }]);
+    expect(regimes[0]?.behind?.roots).toEqual(regimes[1]?.roots);
     expect(names({ ...values, HCR_EL2: VM | E2H | TGE })).not.toContain("stage2");
-    expect(names({ ...values, cpsr: atEl(3) })).not.toContain("stage2");
+  });
+
+  it("include stage 2 where EL2 is enabled in the Security state: SCR_EL3.NS or SCR_EL3.EEL2", () => {
+    const values = { cpsr: atEl(3), SCTLR_EL1: 1n, HCR_EL2: VM };
+    expect(names({ ...values, SCR_EL3: 0n })).not.toContain("stage2");
+    expect(names({ ...values, SCR_EL3: 1n })).toContain("stage2");
+    expect(names({ ...values, SCR_EL3: 1n << 18n })).toContain("stage2");
+  });
+
+  it("leave out EL1&0 where HCR_EL2.TGE turns its stage 1 off", () => {
+    expect(names({ cpsr: atEl(2), SCTLR_EL1: 1n, SCTLR_EL2: 1n, HCR_EL2: TGE })).toEqual(["EL2"]);
+  });
+});
+
+describe("a stub that shows EL2's registers under the names of EL1's", () => {
+  const shared = { SCTLR: 5n, TCR: tcrEl1(), TTBR0: 0x4000_0000n, TTBR1: 0x5000_0000n, MAIR: 0xffn, VBAR: 0x800n };
+  const both = Object.fromEntries(
+    Object.entries(shared).flatMap(([k, v]) => [
+      [`${k}_EL1`, v],
+      [`${k}_EL2`, v],
+    ]),
+  );
+  const values = { ...both, cpsr: atEl(2), HCR_EL2: E2H };
+
+  it("leaves EL1&0 unknown, and says that it is hidden", () => {
+    const { roots, undecoded } = readRegime("EL1&0", registersFrom(values));
+    expect(roots).toEqual([]);
+    expect(undecoded[0]).toMatchObject({ code: "register-hidden", halves: ["lower", "upper"] });
+    expect(liveRegimes(registersFrom(values)).map(({ name }) => name)).toEqual(["EL2&0", "EL1&0"]);
+  });
+
+  it("leaves EL1&0 out while the host runs alone", () => {
+    const alone = { ...values, HCR_EL2: E2H | TGE };
+    expect(liveRegimes(registersFrom(alone)).map(({ name }) => name)).toEqual(["EL2&0"]);
+  });
+
+  it.each([
+    ["one of them differs", { VBAR_EL1: 0n }],
+    ["the vCPU is at EL1", { cpsr: atEl(1) }],
+    ["E2H is 0", { HCR_EL2: 0n }],
+  ])("is none when %s", (_, change) => {
+    const { undecoded } = readRegime("EL1&0", registersFrom({ ...values, ...change }));
+    expect(undecoded.map(({ code }) => code)).not.toContain("register-hidden");
   });
 });
 
@@ -100,15 +149,56 @@ describe("the root of TTBR0_EL1", () => {
   });
 
   it.each([
-    ["T0SZ below 16", tcrEl1({ t0sz: 15 }), "extension-not-decoded"],
-    ["T0SZ above 48", tcrEl1({ t0sz: 49 }), "extension-not-decoded"],
-    ["TG0 = 0b01 (64 KiB)", tcrEl1({ extra: 1n << 14n }), "granule-not-decoded"],
-    ["TG0 = 0b10 (16 KiB)", tcrEl1({ extra: 2n << 14n }), "granule-not-decoded"],
-    ["TG0 = 0b11 (reserved)", tcrEl1({ extra: 3n << 14n }), "granule-not-decoded"],
-  ])("is not decoded with %s, but kept", (_, tcr, code) => {
+    ["T0SZ below 16", tcrEl1({ t0sz: 15 })],
+    ["T0SZ above 48", tcrEl1({ t0sz: 49 })],
+    ["TG0 = 0b11 (reserved)", tcrEl1({ extra: 3n << 14n })],
+  ])("is constrained unpredictable with %s, and its root page kept", (_, tcr) => {
     const { roots, undecoded } = el1Regime({ TTBR0_EL1: 0x4000_0000n, TCR_EL1: tcr });
     expect(roots).toEqual([]);
-    expect(undecoded).toMatchObject([{ code, root: 0x4000_0000n, halves: ["lower"] }]);
+    expect(undecoded).toMatchObject([{ code: "constrained-unpredictable", root: 0x4000_0000n, halves: ["lower"] }]);
+  });
+
+  it.each([
+    ["T0SZ above 39 without FEAT_TTST", { TCR_EL1: tcrEl1({ t0sz: 40 }), ID_AA64MMFR2_EL1: 0n }],
+    ["4 KiB granules where they are not implemented", { ID_AA64MMFR0_EL1: 0xf000_0005n }],
+    ["16 KiB granules where they are not implemented", { TCR_EL1: tcrEl1({ extra: 2n << 14n }), ID_AA64MMFR0_EL1: 5n }],
+    ["DS and T0SZ of 12 without FEAT_LPA2", { TCR_EL1: tcrEl1({ t0sz: 12, extra: DS }), ID_AA64MMFR0_EL1: 6n }],
+  ])("is constrained unpredictable with %s", (_, values) => {
+    const { roots, undecoded } = el1Regime(values);
+    expect(roots).toEqual([]);
+    expect(undecoded).toMatchObject([{ code: "constrained-unpredictable" }]);
+  });
+
+  /** D8.2: granule, T0SZ, initial lookup level, entries of the initial table. */
+  it.each([
+    ["16 KiB", 2n << 14n, 16, 0, 2],
+    ["16 KiB", 2n << 14n, 17, 1, 2048],
+    ["16 KiB", 2n << 14n, 28, 2, 2048],
+    ["16 KiB", 2n << 14n, 39, 3, 2048],
+    ["64 KiB", 1n << 14n, 12, 1, 1024],
+    ["64 KiB", 1n << 14n, 16, 1, 64],
+    ["64 KiB", 1n << 14n, 22, 2, 8192],
+    ["64 KiB", 1n << 14n, 35, 3, 8192],
+    ["4 KiB with DS", DS, 12, -1, 16],
+    ["4 KiB with DS", DS, 16, 0, 512],
+    ["16 KiB with DS", DS | (2n << 14n), 12, 0, 32],
+  ])(
+    "of the %s granule (%i) with T0SZ = %i starts at level %i with %i entries",
+    (_, extra, t0sz, startLevel, entries) => {
+      const [root] = el1Regime({ TTBR0_EL1: 0x4000_0000n, TCR_EL1: tcrEl1({ t0sz, extra }) }).roots;
+      expect(root).toMatchObject({ startLevel, entries, table: 0x4000_0000n, inputBits: 64 - t0sz });
+    },
+  );
+
+  it("has bits 51:48 at TTBR0_EL1<5:2> with DS, and with 64 KiB granules and 52-bit addresses", () => {
+    const ttbr = 0x4000_0000n | (0b1010n << 2n);
+    const table = (extra: bigint): bigint | undefined => {
+      const tcr = (tcrEl1({ extra }) & ~(7n << 32n)) | (6n << 32n);
+      return el1Regime({ TTBR0_EL1: ttbr, TCR_EL1: tcr }).roots[0]?.table;
+    };
+    expect(table(DS)).toBe(0xa_0000_4000_0000n);
+    expect(table(1n << 14n)).toBe(0xa_0000_4000_0000n);
+    expect(table(0n)).toBe(0x4000_0000n);
   });
 
   it("is none with EPD0", () => {
@@ -130,15 +220,19 @@ describe("the root of TTBR1_EL1", () => {
   });
 
   it.each([
-    [0b00, "reserved"],
-    [0b01, "16 KiB"],
-    [0b11, "64 KiB"],
-  ])("with TG1 = %i is not decoded (%s), while TTBR0 is", (tg1, granule) => {
+    [0b01, 14],
+    [0b10, 12],
+    [0b11, 16],
+  ])("has with TG1 = %i granules of 2^%i bytes", (tg1, granuleBits) => {
     const tcr = (tcrEl1({ t1sz: 16 }) & ~(0b11n << 30n)) | (BigInt(tg1) << 30n);
-    const { roots, undecoded } = el1Regime({ ...values, TCR_EL1: tcr });
+    const { roots } = el1Regime({ ...values, TCR_EL1: tcr });
+    expect(roots.map(({ format }) => format.granuleBits)).toEqual([12, granuleBits]);
+  });
+
+  it("is unknown with TG1 = 0 (reserved), while TTBR0 is decoded", () => {
+    const { roots, undecoded } = el1Regime({ ...values, TCR_EL1: tcrEl1({ t1sz: 16 }) & ~(0b11n << 30n) });
     expect(roots.map(({ register }) => register)).toEqual(["TTBR0_EL1"]);
-    expect(undecoded).toMatchObject([{ code: "granule-not-decoded", root: 0x4000_0000n, halves: ["upper"] }]);
-    expect(undecoded[0]?.why).toContain(granule);
+    expect(undecoded).toMatchObject([{ code: "constrained-unpredictable", root: 0x4000_0000n, halves: ["upper"] }]);
   });
 
   it("takes HPD1, while TTBR0 takes HPD0", () => {
@@ -164,14 +258,16 @@ describe("TCR_EL2", () => {
   it("has one range, HPD at 24 and PS at 18:16 in the EL2 regime", () => {
     const tcr = 25n | (1n << 24n) | (0b010n << 16n);
     const regime = readRegime("EL2", registersFrom({ ...values, TCR_EL2: tcr }));
-    expect(regime).toMatchObject({ hasEl0: false, outputBits: 40, exceptionLevel: 2 });
-    expect(regime.roots).toMatchObject([{ register: "TTBR0_EL2", startLevel: 1, hierarchical: false }]);
+    expect(regime).toMatchObject({ hasEl0: false, exceptionLevel: 2 });
+    const root = { register: "TTBR0_EL2", startLevel: 1, hierarchical: false, outputBits: 40 };
+    expect(regime.roots).toMatchObject([root]);
   });
 
   it("has the layout of TCR_EL1 in the EL2&0 regime", () => {
     const tcr = tcrEl1({ t0sz: 25, t1sz: 25, extra: 1n << 24n });
-    const regime = readRegime("EL2&0", registersFrom({ ...values, TCR_EL2: tcr }));
-    expect(regime).toMatchObject({ hasEl0: true, outputBits: 48, exceptionLevel: 2 });
+    const regime = readRegime("EL2&0", registersFrom({ ...values, TCR_EL2: tcr, HCR_EL2: E2H }));
+    expect(regime).toMatchObject({ hasEl0: true, exceptionLevel: 2 });
+    expect(regime.roots.map(({ outputBits }) => outputBits)).toEqual([48, 48]);
     expect(regime.roots.map(({ register }) => register)).toEqual(["TTBR0_EL2", "TTBR1_EL2"]);
     expect(regime.roots.map(({ hierarchical }) => hierarchical)).toEqual([true, true]);
   });
@@ -181,13 +277,10 @@ describe("what is not decoded is refused as a whole, with its roots kept", () =>
   const values = { TTBR0_EL1: 0x4000_0000n, TTBR1_EL1: 0x5000_0000n, TCR_EL1: tcrEl1({ t1sz: 16 }) };
 
   it.each([
-    ["big-endian tables", { SCTLR_EL1: 1n | (1n << 25n) }, "extension-not-decoded"],
-    ["PnCH", { TCR2_EL1: 1n << 0n }, "extension-not-decoded"],
-    ["PIE", { TCR2_EL1: 1n << 1n }, "extension-not-decoded"],
-    ["E0POE", { TCR2_EL1: 1n << 2n }, "extension-not-decoded"],
-    ["POE", { TCR2_EL1: 1n << 3n }, "extension-not-decoded"],
-    ["AIE", { TCR2_EL1: 1n << 4n }, "extension-not-decoded"],
     ["D128", { TCR2_EL1: 1n << 5n }, "extension-not-decoded"],
+    ["NV and NV1", { HCR_EL2: 0b11n << 42n }, "extension-not-decoded"],
+    ["AArch32 state", { cpsr: AARCH32 | 3n }, "regime-not-decoded"],
+    ["HCR_EL2.RW = 0 at EL2", { cpsr: atEl(2), HCR_EL2: 0n }, "regime-not-decoded"],
   ])("%s", (_, change, code) => {
     const { roots, undecoded } = el1Regime({ ...values, ...change });
     expect(roots).toEqual([]);
@@ -195,20 +288,17 @@ describe("what is not decoded is refused as a whole, with its roots kept", () =>
     for (const each of undecoded) expect(each).toMatchObject({ code, halves: ["lower", "upper"] });
   });
 
-  it("stage 2, behind which roots are intermediate physical addresses and none is kept", () => {
-    const { roots, undecoded } = el1Regime({ ...values, HCR_EL2: VM, cpsr: atEl(1) });
-    expect(roots).toEqual([]);
-    expect(undecoded).toMatchObject([{ code: "regime-not-decoded", root: undefined, halves: ["lower", "upper"] }]);
+  it("EL2 with E2H, and EL2&0 without", () => {
+    const registers = { SCTLR_EL2: 1n, TCR_EL2: 16n, MAIR_EL2: 0n, TTBR0_EL2: 0x4000_0000n };
+    const code = [{ code: "regime-not-decoded" }];
+    expect(readRegime("EL2", registersFrom({ ...registers, HCR_EL2: E2H })).undecoded).toMatchObject(code);
+    expect(readRegime("EL2&0", registersFrom(registers)).undecoded).toMatchObject(code);
   });
 
-  it("LPA2, which DS says in both layouts", () => {
-    const el1 = el1Regime({ ...values, TCR_EL1: tcrEl1({ extra: 1n << 59n }) });
-    const el2Values = { SCTLR_EL2: 1n, MAIR_EL2: 0n, TTBR0_EL2: 0x4000_0000n, TCR_EL2: 16n | (1n << 32n) };
-    const el2 = readRegime("EL2", registersFrom(el2Values));
-    for (const { roots, undecoded } of [el1, el2]) {
-      expect(roots).toEqual([]);
-      expect(undecoded[0]).toMatchObject({ code: "extension-not-decoded", root: 0x4000_0000n });
-    }
+  it("not TCR2_EL1 where HCRX_EL2.TCR2En says that it counts as 0", () => {
+    const off = { ...values, TCR2_EL1: 1n << 5n, HCR_EL2: 0n, cpsr: atEl(1), HCRX_EL2: 0n };
+    expect(el1Regime(off).undecoded).toEqual([]);
+    expect(el1Regime({ ...off, HCRX_EL2: 1n << 14n }).undecoded).toHaveLength(2);
   });
 
   it("a regime whose SCTLR, TCR or MAIR the stub does not offer", () => {
@@ -219,43 +309,45 @@ describe("what is not decoded is refused as a whole, with its roots kept", () =>
   });
 
   it("nothing of it while translation is off", () => {
-    const { enabled, roots, undecoded } = el1Regime({ ...values, SCTLR_EL1: 0n, TCR2_EL1: 0x3fn });
+    const { enabled, roots, undecoded } = el1Regime({ ...values, SCTLR_EL1: 0n, TCR2_EL1: 0x1fn });
     expect({ enabled, roots, undecoded }).toEqual({ enabled: false, roots: [], undecoded: [] });
   });
 });
 
 describe("the width of output addresses", () => {
+  const width = (ips: number, extra: bigint, more: Record<string, bigint> = { ID_AA64MMFR0_EL1: LPA2_EVERYWHERE }) =>
+    el1Regime({ TCR_EL1: 16n | (1n << 23n) | (BigInt(ips) << 32n) | extra, ...more }).roots[0]?.outputBits;
+
   it.each([
-    [0, 32],
-    [1, 36],
-    [2, 40],
-    [3, 42],
-    [4, 44],
-    [5, 48],
-    [6, 48],
-    [7, 48],
-  ])("with TCR.IPS = %i is %i bits", (ips, width) => {
-    const tcr = 16n | (1n << 23n) | (BigInt(ips) << 32n);
-    expect(el1Regime({ TCR_EL1: tcr, ID_AA64MMFR0_EL1: 6n }).outputBits).toBe(width);
+    [0, 32, 32, 32],
+    [1, 36, 36, 36],
+    [2, 40, 40, 40],
+    [3, 42, 42, 42],
+    [4, 44, 44, 44],
+    [5, 48, 48, 48],
+    [6, 48, 52, 52],
+    [7, 48, 52, 52],
+  ])("with TCR.IPS = %i is %i bits, %i with DS, %i with 64 KiB granules", (ips, plain, ds, large) => {
+    expect([width(ips, 0n), width(ips, DS), width(ips, 1n << 14n)]).toEqual([plain, ds, large]);
   });
 
   it("is no more than the machine implements", () => {
-    expect(el1Regime({ ID_AA64MMFR0_EL1: 0b0010n }).outputBits).toBe(40);
-    expect(physicalAddressBits(registersFrom({}))).toBe(48);
+    expect(width(5, 0n, { ID_AA64MMFR0_EL1: 0b0010n })).toBe(40);
+    expect(readRegime("EL1&0", registersFrom({})).physicalBits).toBe(48);
   });
 
   it("is what the machine implements with translation off, whatever TCR says", () => {
     const off = { SCTLR_EL1: 0n, TCR_EL1: 0n };
-    expect(el1Regime({ ...off, ID_AA64MMFR0_EL1: 0b0100n }).outputBits).toBe(44);
-    expect(el1Regime({ ...off, ID_AA64MMFR0_EL1: 0b0110n }).outputBits).toBe(52);
+    expect(el1Regime({ ...off, ID_AA64MMFR0_EL1: 0b0100n }).physicalBits).toBe(44);
+    expect(el1Regime({ ...off, ID_AA64MMFR0_EL1: 0b0110n }).physicalBits).toBe(52);
   });
 });
 
 describe("a read-only leaf with DBM", () => {
   const AP2 = 1 << 7;
   const DBM = 1 << (51 - 32);
-  const writable = (values: Readonly<Record<string, bigint>>, high = DBM, inherited = 0): boolean =>
-    leafAttributes(leafKey(AP2 | 0x403, high, inherited, 3), el1Regime(values)).write;
+  const writable = (values: Readonly<Record<string, bigint>>, high = DBM, inherited = 0): boolean | null =>
+    leafOf(el1Regime(values), AP2 | 0x403, high, inherited).write;
   const HA = 1n << 39n;
   const HD = 1n << 40n;
 
@@ -282,8 +374,10 @@ describe("attributes of a leaf", () => {
     const keys = new Set<string>();
     let unequal = 0;
     for (const regime of [el1Regime({ MAIR_EL1: 0x44_0400ffn }), el1Regime({ SCTLR_EL1: 0x8_0001n })]) {
+      const [root] = regime.roots;
+      if (root === undefined) throw new Error("no root");
       for (let raw = 0; raw < 1 << 15; raw++) {
-        const { key, ...attributes } = leafAttributes(raw | (2 << 19), regime);
+        const { key, ...attributes } = leafAttributes(raw | (3 << 23), root, regime);
         const text = JSON.stringify(attributes);
         if ((byKey.get(key) ?? text) !== text) unequal++;
         byKey.set(key, text);

@@ -67,8 +67,8 @@ describe("a capture", () => {
   it("whose regime is not decoded does not say that nothing changed", async () => {
     const index = CAPTURE.registers.findIndex(({ name }) => name === "TCR_EL1");
     const bytes = Buffer.alloc(8);
-    // TG0 = 0b01: 64 KiB.
-    bytes.writeBigUInt64LE(0x4_8080_7514n);
+    // TG0 = 0b11: reserved.
+    bytes.writeBigUInt64LE(0x4_8080_f514n);
     const capture = ["before", "after"].reduce(
       (all, id) =>
         changed(
@@ -85,7 +85,7 @@ describe("a capture", () => {
     );
     const text = await shown(capture);
     expect(text).toContain("Mappings  no change seen; 2 parts not known");
-    expect(text).toContain("granule-not-decoded");
+    expect(text).toContain("constrained-unpredictable");
   });
 
   it("shows its notes, and does not say that no fault came when none was watched for", async () => {

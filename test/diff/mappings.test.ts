@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from "vitest";
-import type { Attributes } from "../../src/aarch64/descriptor.ts";
-import type { LostRun, RegimeMap, Run } from "../../src/aarch64/walk.ts";
+import type { Attributes } from "../../src/aarch64/attributes.ts";
+import type { LostRun, RegimeMap, Run } from "../../src/aarch64/regime-map.ts";
 import { diffMappings, type MappingChange } from "../../src/diff/mappings.ts";
 import { Random } from "../support/random.ts";
 import { el1Regime } from "../support/regimes.ts";

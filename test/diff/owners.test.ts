@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { leafAttributes, leafKey } from "../../src/aarch64/descriptor.ts";
+import { leafAttributes } from "../../src/aarch64/attributes.ts";
+import { leafKey } from "../../src/aarch64/descriptor.ts";
+import type { TableRoot } from "../../src/aarch64/regime-model.ts";
 import { phys, virt } from "../../src/base/address.ts";
 import type { MappingChange } from "../../src/diff/mappings.ts";
 import { expectedChange, ownerOf, ownership } from "../../src/diff/owners.ts";
@@ -54,11 +56,12 @@ describe("the owner of a range", () => {
 
 describe("a change that ExitBootServices is known to make", () => {
   const regime = el1Regime();
+  const root = regime.roots[0] as TableRoot;
   const READ_ONLY = 1 << 7;
   const PXN = 1 << (53 - 32);
   const side = (low: number, high: number) => ({
     pa: phys(0x20_0000n),
-    attributes: leafAttributes(leafKey(low | 0x403, high, 0, 3), regime),
+    attributes: leafAttributes(leafKey(low | 0x403, high, 0, 3, root.format), root, regime),
   });
   const unprotected: MappingChange = {
     ...{ regime: "EL1&0", kind: "changed", va: virt(0x20_0000n), size: 0x8000n },

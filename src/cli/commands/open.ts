@@ -1,5 +1,5 @@
 /** Opening a capture for the reading verbs, and picking what of it to show. */
-import type { RegimeName } from "../../aarch64/regime.ts";
+import type { RegimeName } from "../../aarch64/regime-model.ts";
 import { EbscopeError } from "../../base/error.ts";
 import { findPoint, regimeNames } from "../../diff/diff.ts";
 import { PointView } from "../../diff/point-view.ts";

@@ -1,7 +1,9 @@
 /** Mappings and their changes as text. */
-import type { Access, Attributes } from "../../aarch64/descriptor.ts";
-import type { RegimeName } from "../../aarch64/regime.ts";
-import { runMapping } from "../../aarch64/walk.ts";
+
+import type { Attributes } from "../../aarch64/attributes.ts";
+import type { Access } from "../../aarch64/permissions.ts";
+import { runMapping } from "../../aarch64/regime-map.ts";
+import type { RegimeName } from "../../aarch64/regime-model.ts";
 import { hex, hex16, roughSize, sizeText } from "../../base/hex.ts";
 import { plural } from "../../base/text.ts";
 import type { OwnedMappingChange } from "../../diff/diff.ts";

@@ -1,5 +1,5 @@
 /** Registers and their changes as text. */
-import { hostExtensions } from "../../aarch64/regime.ts";
+import { hostExtensions } from "../../aarch64/machine-state.ts";
 import { type DecodedField, decodeFields, type RegisterClass, registerClass } from "../../aarch64/registers/index.ts";
 import { hex } from "../../base/hex.ts";
 import { littleEndianValue } from "../../base/registers.ts";

@@ -1,0 +1,37 @@
+/**
+ * Which Exception level a vCPU is at, and what EL2 does to the levels below.
+ *
+ * Source: Arm ARM DDI 0487, D24.2 HCR_EL2, SCR_EL3. CurrentEL is taken from cpsr.M<3:2>, as stubs do not offer CurrentEL.
+ */
+import { bit, bitsNumber } from "../base/bits.ts";
+import type { Registers } from "../base/registers.ts";
+
+/** The Exception level that a vCPU executes at: PSTATE.EL, as cpsr.M<3:2> shows it; undefined in AArch32 state. */
+export function currentExceptionLevel(registers: Registers): number | undefined {
+  const cpsr = registers.get("cpsr");
+  if (cpsr === undefined || bit(cpsr, 4)) return undefined;
+  return bitsNumber(cpsr, 3, 2);
+}
+
+/** HCR_EL2.E2H: EL2 uses the EL2&0 regime, and TCR_EL2 has the layout of TCR_EL1. */
+export function hostExtensions(registers: Registers): boolean {
+  return bit(registers.get("HCR_EL2") ?? 0n, 34);
+}
+
+/** HCR_EL2.TGE: exceptions to EL1 go to EL2; EL0 is the host's with E2H. */
+export function trapsGeneral(registers: Registers): boolean {
+  return bit(registers.get("HCR_EL2") ?? 0n, 27);
+}
+
+/** Whether EL2 is enabled in the current Security state: SCR_EL3.NS or SCR_EL3.EEL2, where there is an EL3. */
+export function el2Enabled(registers: Registers): boolean {
+  const scr = registers.get("SCR_EL3");
+  return registers.get("HCR_EL2") !== undefined && (scr === undefined || bit(scr, 0) || bit(scr, 18));
+}
+
+/** HCR_EL2.VM, which HCR_EL2.DC implies; neither counts while EL2's host runs alone ({E2H, TGE} = {1, 1}). */
+export function secondStageInForce(registers: Registers): boolean {
+  const hcr = registers.get("HCR_EL2") ?? 0n;
+  const hostOnly = hostExtensions(registers) && trapsGeneral(registers);
+  return el2Enabled(registers) && (bit(hcr, 0) || bit(hcr, 12)) && !hostOnly;
+}
