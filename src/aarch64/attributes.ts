@@ -36,6 +36,8 @@ export interface Attributes extends Access {
   readonly contiguous: boolean;
   /** AF. Clear: the first access faults, unless hardware sets it (TCR_ELx.HA). */
   readonly accessFlag: boolean;
+  /** AF is clear and hardware does not set it: every access is an Access flag fault. */
+  readonly faultsOnAccess: boolean;
   /** nG = 0; true in regimes without an ASID. */
   readonly global: boolean;
   /** GP: branches into it must land on a BTI (FEAT_BTI). */
@@ -62,12 +64,14 @@ function stage1Attributes(key: number, root: TableRoot, controls: Stage1Controls
     level: bits.level,
     contiguous: !controls.protectedBit && (bits.upper & 0b100) !== 0,
     accessFlag: (bits.lower & 0x400) !== 0,
+    faultsOnAccess: (bits.lower & 0x400) === 0 && !controls.setsAccessFlag,
     global: !controls.hasEl0 || (bits.lower & 0x800) === 0,
     guarded: (bits.upper & 1) !== 0,
   });
 }
 
-function stage1Type(index: number, { mair, mair2, uncached }: Stage1Controls): MemoryType {
+/** The type of an attribute index. */
+export function stage1Type(index: number, { mair, mair2, uncached }: Stage1Controls): MemoryType {
   const register = mair2 !== null && index >= 8 ? mair2 : mair;
   if (register === undefined) return UNKNOWN_MEMORY;
   const type = memoryTypeOf(Number((register >> BigInt((index & 7) * 8)) & 0xffn));
@@ -85,6 +89,7 @@ function stage2Attributes(key: number, root: TableRoot, controls: Stage2Controls
     level: bits.level,
     contiguous: (bits.upper & 0b100) !== 0,
     accessFlag: (bits.lower & 0x400) !== 0,
+    faultsOnAccess: (bits.lower & 0x400) === 0 && !controls.setsAccessFlag,
     global: true,
     guarded: false,
   });
@@ -106,6 +111,7 @@ export function flatAttributes({ controls, hasEl0 }: Regime): Attributes {
       level: null,
       contiguous: false,
       accessFlag: true,
+      faultsOnAccess: false,
       global: true,
       guarded: false,
     },
@@ -125,6 +131,7 @@ export function combineStages(stage1: Attributes, stage2: Attributes, controls: 
       level: stage1.level,
       contiguous: stage1.contiguous,
       accessFlag: stage1.accessFlag && stage2.accessFlag,
+      faultsOnAccess: stage1.faultsOnAccess || stage2.faultsOnAccess,
       global: stage1.global,
       guarded: stage1.guarded,
     },
@@ -143,7 +150,7 @@ function assemble(
 ): Attributes {
   const memory = memoryWords(rest.memoryType);
   const access = (each: Access): string => `${each.read} ${each.write} ${each.execute}`;
-  const { shareability, granule, level, contiguous, accessFlag, global, guarded } = rest;
+  const { shareability, granule, level, contiguous, accessFlag, faultsOnAccess, global, guarded } = rest;
   const key = [
     access(privileged),
     el0 === null ? "-" : access(el0),
@@ -153,6 +160,7 @@ function assemble(
     level,
     +contiguous,
     +accessFlag,
+    +faultsOnAccess,
     +global,
     +guarded,
   ].join("|");

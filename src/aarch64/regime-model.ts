@@ -59,6 +59,10 @@ export interface Stage1Controls {
   readonly wxn: boolean;
   /** TCR_ELx.{HA, HD} are 1: a leaf with DBM = 1 is writable whatever AP<2> says, as hardware clears AP<2> on a write. */
   readonly dirtyState: boolean;
+  /** TCR_ELx.HA: hardware sets the access flag. */
+  readonly setsAccessFlag: boolean;
+  /** PSTATE.PAN is 1, and the vCPU at the level of the regime; `enhanced`: with SCTLR_ELx.EPAN. */
+  readonly pan: "off" | "on" | "enhanced";
   /** SCTLR_ELx.C = 0: data accesses see Normal memory as Non-cacheable. */
   readonly uncached: boolean;
   /** MAIR_ELx. */

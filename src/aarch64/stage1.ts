@@ -17,7 +17,13 @@ import {
   tableBase,
   tableFormat,
 } from "./granule.ts";
-import { el2Enabled, hostExtensions, secondStageInForce, trapsGeneral } from "./machine-state.ts";
+import {
+  currentExceptionLevel,
+  el2Enabled,
+  hostExtensions,
+  secondStageInForce,
+  trapsGeneral,
+} from "./machine-state.ts";
 import type { PermissionRegisters, Regime, RegimeName, Stage1Controls, TableRoot, Undecoded } from "./regime-model.ts";
 import { readStage2 } from "./stage2.ts";
 
@@ -212,6 +218,8 @@ function readControls(
     // With permission indirection WXN is a property of the permission (PIR_ELx.Perm<n> = 0b0110).
     wxn: bit(sctlr, 19),
     dirtyState: managed && features.dirtyState,
+    setsAccessFlag: bit(tcr, hasEl0 ? 39 : 21) && features.accessFlag,
+    pan: accessNever(el, sctlr, registers),
     uncached: !bit(sctlr, 2),
     mair: registers.get(`MAIR_EL${el}`) ?? 0n,
     mair2: extended.longIndex ? registers.get(`MAIR2_EL${el}`) : null,
@@ -223,6 +231,11 @@ function readControls(
     protectedBit: extended.protectedBit,
     flat: name === "EL1&0" && defaultCacheable(registers) ? "write-back" : "device",
   };
+}
+
+function accessNever(el: number, sctlr: bigint, registers: Registers): Stage1Controls["pan"] {
+  if (currentExceptionLevel(registers) !== el || !bit(registers.get("cpsr") ?? 0n, 22)) return "off";
+  return bit(sctlr, 57) ? "enhanced" : "on";
 }
 
 /** The fields of TCR_ELx about one root, whatever the layout they come from. */

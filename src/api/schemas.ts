@@ -120,33 +120,56 @@ export const DiffJson = Type.Object({
   coverage: Type.Array(CoverageJson),
 });
 
+/** PAN: PSTATE.PAN forbids it as things stand; unknown: a register that decides it is not offered. */
+const Verdict = Type.Enum(["allowed", "permission fault", "access flag fault", "permission fault (PAN)", "unknown"]);
+
 const ExplainResult = Type.Union([
-  Type.Object({ mapped: Type.Literal(true), ...Side.properties }),
+  Type.Object({
+    mapped: Type.Literal(true),
+    ...Side.properties,
+    verdicts: Type.Array(Type.Object({ level: Type.String(), read: Verdict, write: Verdict, execute: Verdict })),
+  }),
   Type.Object({ mapped: Type.Literal(false), why: Type.String(), level: Type.Integer() }),
   Type.Object({ mapped: Type.Null(), why: Type.String() }),
 ]);
 
-const Walks = Type.Array(
-  Type.Object({
-    point: Type.String(),
-    regime: RegimeName,
-    steps: Type.Array(
-      Type.Object({
-        stage: Type.Enum([1, 2]),
-        level: Type.Integer(),
-        table: Hex,
-        /** The table's intermediate physical address, where stage 2 is in between. */
-        intermediate: Type.Optional(Hex),
-        index: Type.Integer(),
-        descriptor: Hex,
-        kind: Type.Enum(["invalid", "table", "block", "page"]),
-      }),
-    ),
-    result: ExplainResult,
-  }),
-);
+const Walk = Type.Object({
+  point: Type.String(),
+  regime: RegimeName,
+  /** Whether the regime is in use at the point. */
+  live: Type.Boolean(),
+  steps: Type.Array(
+    Type.Object({
+      stage: Type.Enum([1, 2]),
+      level: Type.Integer(),
+      table: Hex,
+      /** The table's intermediate physical address, where stage 2 is in between. */
+      intermediate: Type.Optional(Hex),
+      index: Type.Integer(),
+      descriptor: Hex,
+      kind: Type.Enum(["invalid", "table", "block", "page"]),
+      fields: Type.Array(Type.Object({ name: Type.String(), value: Hex, meaning: Type.String() })),
+    }),
+  ),
+  result: ExplainResult,
+});
+export type WalkJson = Static<typeof Walk>;
+const Walks = Type.Array(Walk);
 
-export const ExplainJson = Type.Object({ va: Hex, points: Walks });
+export const ExplainJson = Type.Object({
+  va: Hex,
+  points: Walks,
+  /** What is another at a point than at the one before it. */
+  changes: Type.Array(
+    Type.Object({
+      from: Type.String(),
+      to: Type.String(),
+      differences: Type.Array(
+        Type.Object({ what: Type.String(), before: Nullable(Type.String()), after: Nullable(Type.String()) }),
+      ),
+    }),
+  ),
+});
 
 const Place = Nullable(Type.Object({ address: Hex, image: Nullable(Type.String()), section: Nullable(Type.String()) }));
 

@@ -83,8 +83,13 @@ export function buildProgram(done: (code: number) => void): Command {
     .argument("<file>", "a capture (.ebs)")
     .argument("<what>", SHOWN.join(", "))
     .option("--at <point>", "the point: before, after, fault, later, ... (default: after, else the last)")
-    .option("--regime <name>", "only this translation regime: EL1&0, EL2, EL2&0, EL3")
+    .option("--regime <name>", "only this translation regime: EL1&0, EL2, EL2&0, EL3, stage2 (default: those in use)")
     .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)", 0))
+    .option("--wx", "mappings: only those both writable and executable")
+    .option("--exec", "mappings: only executable ones")
+    .option("--device", "mappings: only Device memory")
+    .option("--range <range>", "mappings: only those that touch START-END or START+SIZE")
+    .option("--changed", "mappings: only what is another than at the point before (at the first: after)")
     .option("--json", "print JSON")
     .action(async (file: string, what: string, flags) => {
       const { showCommand } = await import("./commands/show.ts");
@@ -95,7 +100,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .summary("walk the tables for an address, level by level, at each point of a capture")
     .argument("<file>", "a capture (.ebs)")
     .argument("<address>", "a virtual address, such as 0x40000000")
-    .option("--regime <name>", "the translation regime (default: the one that executes)")
+    .option("--regime <name>", "EL1&0, EL2, EL2&0, EL3 or stage2, in use or not (default: the one that executes)")
     .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)", 0))
     .option("--json", "print JSON")
     .action(async (file: string, va: string, flags) => {

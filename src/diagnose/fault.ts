@@ -6,15 +6,13 @@
  */
 
 import { currentExceptionLevel } from "../aarch64/machine-state.ts";
-import type { RegimeName } from "../aarch64/regime-model.ts";
 import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
-import type { Walked } from "../aarch64/translate.ts";
 import { type Vector, vectorAt } from "../aarch64/vectors.ts";
-import { virt } from "../base/address.ts";
 import { bitsNumber } from "../base/bits.ts";
 import { PointView } from "../diff/point-view.ts";
 import { imageAt, imageOffsetText, type LoadedImage, sectionAt } from "../efi/images.ts";
 import type { Capture } from "../snapshot/model.ts";
+import { type PointWalk, walksOf } from "./walks.ts";
 
 /** An address with the image it lies in, if the firmware knows one. */
 export interface Place {
@@ -24,13 +22,6 @@ export interface Place {
   /** Whether the capture has a list of images: without one, "in no image" cannot be said. */
   readonly listed: boolean;
   readonly section: string | undefined;
-}
-
-/** How an address translates at one point. */
-export interface PointWalk {
-  readonly point: string;
-  readonly regime: RegimeName;
-  readonly walked: Walked;
 }
 
 export interface Fault {
@@ -84,14 +75,4 @@ export function placeOf(images: readonly LoadedImage[], address: bigint): Place 
   const listed = images.length > 0;
   if (image === undefined) return { address, image: undefined, listed, section: undefined };
   return { address, image: imageOffsetText(image, address), listed, section: sectionAt(image, address)?.name };
-}
-
-/** How `address` translates at each point: in the regime that executes there unless one is named, on the point's vCPU unless one is. */
-export function walksOf(capture: Capture, address: bigint, cpu?: number, regime?: RegimeName): readonly PointWalk[] {
-  return capture.points.flatMap((point): PointWalk[] => {
-    const view = new PointView(capture, point, cpu);
-    const name = regime ?? view.currentRegime;
-    const walked = view.translator(name)?.translate(virt(address));
-    return walked === undefined ? [] : [{ point: point.id, regime: name, walked }];
-  });
 }

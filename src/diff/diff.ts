@@ -93,7 +93,7 @@ export async function diffPoints(capture: Capture, from: Point, to: Point): Prom
     mappings: names.flatMap((name) => ownedChanges(name, before, after, images)),
     tables: names.flatMap((name) => diffTables(name, before, after)),
     efi: await diffEfi(capture, before, after),
-    coverage: [before, after].flatMap(coverageOf),
+    coverage: [before, after].flatMap((view) => coverageOf(view)),
   };
 }
 
@@ -125,10 +125,10 @@ async function diffEfi(capture: Capture, before: PointView, after: PointView): P
   });
 }
 
-/** What is not known of the live regimes of a point; each table once, however many addresses it leaves unknown. */
-export function coverageOf(view: PointView): Coverage[] {
-  const gaps = view.regimes.flatMap(({ name }) =>
-    (view.map(name)?.lost ?? []).map(({ table, level, code, why }) => ({
+/** What is not known of a point's regimes, the live ones unless told; each table once, however many addresses it leaves unknown. */
+export function coverageOf(view: PointView, names: readonly RegimeName[] = regimeNames(view)): Coverage[] {
+  const gaps = names.flatMap((name) =>
+    view.mapAny(name).lost.map(({ table, level, code, why }) => ({
       point: view.point.id,
       regime: name,
       pa: table === undefined ? undefined : pageAddress(table),

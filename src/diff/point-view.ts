@@ -1,6 +1,6 @@
 /** One point of a capture, decoded on demand and at most once. */
 
-import { currentRegimeName, liveRegimes } from "../aarch64/regime.ts";
+import { currentRegimeName, liveRegimes, readRegime } from "../aarch64/regime.ts";
 import type { RegimeMap } from "../aarch64/regime-map.ts";
 import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
 import { Translator } from "../aarch64/translate.ts";
@@ -36,23 +36,32 @@ export class PointView {
     return currentRegimeName(this.registers);
   }
 
-  regime(name: RegimeName): Regime | undefined {
-    return this.regimes.find((regime) => regime.name === name);
+  isLive(name: RegimeName): boolean {
+    return this.regimes.some((regime) => regime.name === name);
+  }
+
+  /** A regime as the registers have it, live or not. */
+  regime(name: RegimeName): Regime {
+    return this.regimes.find((regime) => regime.name === name) ?? readRegime(name, this.registers);
   }
 
   /** The mappings of a live regime; undefined when it is not live here. */
   map(name: RegimeName): RegimeMap | undefined {
+    return this.isLive(name) ? this.mapAny(name) : undefined;
+  }
+
+  /** The mappings of a regime, live or not; of one that is not, the tables may not have been captured. */
+  mapAny(name: RegimeName): RegimeMap {
     const known = this.#maps.get(name);
+    if (known !== undefined) return known;
     const regime = this.regime(name);
-    if (known !== undefined || regime === undefined) return known;
     const map = mapRegime(regime, pointPages(this.point), { maxVisits: maxVisits(this.point) });
     this.#maps.set(name, map);
     return map;
   }
 
-  translator(name: RegimeName): Translator | undefined {
-    const regime = this.regime(name);
-    return regime === undefined ? undefined : new Translator(regime, pointPages(this.point));
+  translator(name: RegimeName): Translator {
+    return new Translator(this.regime(name), pointPages(this.point));
   }
 
   page(address: bigint): MemoryRead | undefined {

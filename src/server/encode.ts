@@ -2,11 +2,12 @@
 
 import type { Attributes } from "../aarch64/attributes.ts";
 import { hostExtensions } from "../aarch64/machine-state.ts";
-import { runMapping } from "../aarch64/regime-map.ts";
-import type { RegimeName } from "../aarch64/regime-model.ts";
+import type { Mapping } from "../aarch64/regime-map.ts";
+import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
 import { decodeFields, registerClass } from "../aarch64/registers/index.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
-import type { Translation } from "../aarch64/translate.ts";
+import type { Translation, WalkStep } from "../aarch64/translate.ts";
+import { verdicts } from "../aarch64/verdict.ts";
 import type {
   CoverageJson,
   DiffJson,
@@ -17,11 +18,13 @@ import type {
   RegisterJson,
   SideJson,
   TableJson,
+  WalkJson,
 } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
 import { littleEndianValue } from "../base/registers.ts";
-import type { Fault, Place, PointWalk } from "../diagnose/fault.ts";
+import type { Fault, Place } from "../diagnose/fault.ts";
 import type { Finding } from "../diagnose/findings.ts";
+import { type PointWalk, stepFields, walkChanges } from "../diagnose/walks.ts";
 import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
 import { ownerOf } from "../diff/owners.ts";
@@ -101,29 +104,28 @@ export function encodeRegisters(capture: Capture, point: Point): RegisterJson[] 
   });
 }
 
+/** The mappings of some regimes, as `show FILE mappings --json` prints them. */
 export function encodeMappings(
-  view: PointView,
-  names: readonly RegimeName[],
+  lists: readonly { readonly mappings: readonly Mapping[] }[],
   images: readonly LoadedImage[],
 ): MappingJson[] {
-  return names.flatMap((name) =>
-    (view.map(name)?.runs ?? []).map((run): MappingJson => {
-      const { va, size, pa, attributes } = runMapping(name, run);
-      return {
-        regime: name,
+  return lists.flatMap(({ mappings }) =>
+    mappings.map(
+      ({ regime, va, size, pa, attributes }): MappingJson => ({
+        regime,
         va: hex(va),
         size: hex(size),
         pa: hex(pa),
         ...encodeAttributes(attributes),
         owner: ownerOf(images, va, size),
-      };
-    }),
+      }),
+    ),
   );
 }
 
 export function encodeTables(view: PointView, names: readonly RegimeName[]): TableJson[] {
   return names.flatMap((regime) =>
-    (view.map(regime)?.tables ?? []).map(({ pageNumber, level }) => ({
+    view.mapAny(regime).tables.map(({ pageNumber, level }) => ({
       regime,
       pa: hex(pageAddress(pageNumber)),
       level,
@@ -148,24 +150,32 @@ export function encodePoint(capture: Capture, point: Point): PointJson {
 }
 
 export function encodeExplanation(va: bigint, walks: readonly PointWalk[]): ExplainJson {
-  return { va: hex(va), points: encodeWalks(walks) };
+  const changes = walkChanges(walks).map(({ from, to, differences }) => ({ from, to, differences: [...differences] }));
+  return { va: hex(va), points: encodeWalks(walks), changes };
 }
 
-function encodeWalks(walks: readonly PointWalk[]): ExplainJson["points"] {
-  return walks.map(({ point, regime, walked }) => ({
+function encodeWalks(walks: readonly PointWalk[]): WalkJson[] {
+  return walks.map(({ point, regime, live, walked }) => ({
     point,
-    regime,
-    steps: walked.steps.map(({ stage, level, table, intermediate, index, descriptor, kind }) => ({
-      stage,
-      level,
-      table: hex(table),
-      ...(intermediate !== undefined && { intermediate: hex(intermediate) }),
-      index,
-      descriptor: hex(descriptor),
-      kind,
-    })),
-    result: encodeTranslation(walked.result),
+    regime: regime.name,
+    live,
+    steps: walked.steps.map((step) => encodeStep(step, regime)),
+    result: encodeTranslation(walked.result, regime),
   }));
+}
+
+function encodeStep(step: WalkStep, regime: Regime): WalkJson["steps"][number] {
+  const { stage, level, table, intermediate, index, descriptor, kind } = step;
+  return {
+    stage,
+    level,
+    table: hex(table),
+    ...(intermediate !== undefined && { intermediate: hex(intermediate) }),
+    index,
+    descriptor: hex(descriptor),
+    kind,
+    fields: stepFields(step, regime).map(({ name, value, meaning }) => ({ name, value: hex(BigInt(value)), meaning })),
+  };
 }
 
 /** The fault of a capture, as `show FILE fault --json` prints it. */
@@ -190,8 +200,9 @@ export function encodeFault(fault: Fault): FaultJson {
   };
 }
 
-function encodeTranslation(result: Translation): ExplainJson["points"][number]["result"] {
+function encodeTranslation(result: Translation, regime: Regime): WalkJson["result"] {
   if (result.mapped === null) return result;
   if (!result.mapped) return { mapped: false, why: result.why, level: result.level };
-  return { mapped: true, pa: hex(result.pa), ...encodeAttributes(result.attributes) };
+  const { pa, attributes } = result;
+  return { mapped: true, pa: hex(pa), ...encodeAttributes(attributes), verdicts: [...verdicts(attributes, regime)] };
 }

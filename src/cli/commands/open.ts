@@ -1,6 +1,7 @@
 /** Opening a capture for the reading verbs, and picking what of it to show. */
-import type { RegimeName } from "../../aarch64/regime-model.ts";
+import { isRegimeName, REGIME_NAMES, type RegimeName } from "../../aarch64/regime-model.ts";
 import { EbscopeError } from "../../base/error.ts";
+import { printable } from "../../base/text.ts";
 import { findPoint, regimeNames } from "../../diff/diff.ts";
 import { PointView } from "../../diff/point-view.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
@@ -24,17 +25,13 @@ export function viewOf(capture: Capture, point: Point, cpu: number | undefined):
   return new PointView(capture, point, cpu);
 }
 
-/** The regime that was asked for, or all live ones. */
+/** The regime that was asked for, live or not; without one all live ones. */
 export function regimesOf(view: PointView, wanted: string | undefined): readonly RegimeName[] {
-  const live = regimeNames(view);
-  if (wanted === undefined) return live;
-  const name = live.find((each) => each === wanted);
-  if (name === undefined) {
-    throw new EbscopeError(
-      "usage",
-      `Cannot show the regime ${JSON.stringify(wanted)}: live here are ${live.join(", ")}`,
-      { next: "Give one of those, in quotes because of the &." },
-    );
-  }
-  return [name];
+  return wanted === undefined ? regimeNames(view) : [regimeNamed(wanted)];
+}
+
+export function regimeNamed(text: string): RegimeName {
+  if (isRegimeName(text)) return text;
+  const message = `Cannot show the regime ${JSON.stringify(printable(text, 40))}: there are ${REGIME_NAMES.join(", ")}`;
+  throw new EbscopeError("usage", message, { next: "Give one of those, in quotes because of the &." });
 }

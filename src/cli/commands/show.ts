@@ -1,6 +1,6 @@
 /** `ebscope show FILE WHAT` */
 import { EbscopeError } from "../../base/error.ts";
-import { hex, hex16 } from "../../base/hex.ts";
+import { hex, hex16, sizeText } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import { readFault } from "../../diagnose/fault.ts";
 import { coverageOf } from "../../diff/diff.ts";
@@ -10,6 +10,7 @@ import type { Capture, Point } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";
 import { SHOWN, type Shown } from "../defaults.ts";
 import { EXIT } from "../exit-code.ts";
+import { filterMappings, type MappingFlags, refuseMappingFlags } from "../mapping-filter.ts";
 import { jsonText, printData, progress } from "../output.ts";
 import { renderCoverage, renderFault } from "../render/diff.ts";
 import { renderMappings } from "../render/mappings.ts";
@@ -17,7 +18,7 @@ import { renderRegisters } from "../render/registers.ts";
 import { style, table } from "../render/style.ts";
 import { pointAt, regimesOf, viewOf } from "./open.ts";
 
-export interface ShowFlags {
+export interface ShowFlags extends MappingFlags {
   readonly at?: string;
   readonly regime?: string;
   readonly cpu?: number;
@@ -26,6 +27,7 @@ export interface ShowFlags {
 
 export async function showCommand(file: string, what: string, flags: ShowFlags): Promise<number> {
   const shown = SHOWN.find((each) => each === what);
+  if (shown !== undefined && shown !== "mappings") refuseMappingFlags(flags, shown);
   if (shown === undefined) {
     throw new EbscopeError("usage", `Cannot show ${JSON.stringify(printable(what, 40))}: give ${SHOWN.join(", ")}`);
   }
@@ -95,13 +97,14 @@ function showRegisters(capture: Capture, point: Point, flags: ShowFlags): string
 async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<string> {
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
+  const lists = filterMappings(capture, view, names, flags);
   const images = await capturedImages(capture);
   if (flags.json) {
     warnOfGaps(view);
-    return jsonText(encodeMappings(view, names, images));
+    return jsonText(encodeMappings(lists, images));
   }
-  const lines = [heading(point), ...renderMappings(view, names, images)];
-  return [...lines, ...renderCoverage(coverageOf(view), 20)].join("\n");
+  const lines = [heading(point), ...renderMappings(lists, images)];
+  return [...lines, ...renderCoverage(coverageOf(view, names), 20)].join("\n");
 }
 
 function showTables(capture: Capture, point: Point, flags: ShowFlags): string {
@@ -114,16 +117,17 @@ function showTables(capture: Capture, point: Point, flags: ShowFlags): string {
   const lines = [heading(point)];
   for (const name of names) {
     const regime = view.regime(name);
-    lines.push(style.heading(`${name}${regime?.enabled === false ? ": translation is off" : ""}`));
-    const roots = (regime?.roots ?? []).map((root) => [
+    lines.push(style.heading(`${name}${regime.enabled ? "" : ": translation is off"}`));
+    const roots = regime.roots.map((root) => [
       root.register,
       hex16(root.vaBase),
       `${root.inputBits} bits`,
+      `${sizeText(1n << BigInt(root.format.granuleBits))} granule`,
       `starts at level ${root.startLevel}`,
       `table ${hex(root.table)}`,
     ]);
     const tables = encodeTables(view, [name]).map(({ level, pa }) => [`L${level}`, pa]);
     lines.push(...table(roots), ...table(tables, "    "));
   }
-  return [...lines, ...renderCoverage(coverageOf(view), 20)].join("\n");
+  return [...lines, ...renderCoverage(coverageOf(view, names), 20)].join("\n");
 }

@@ -2,8 +2,9 @@
 
 import { hex, hex16 } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
-import { type Fault, type Place, type PointWalk, readFault } from "../../diagnose/fault.ts";
+import { type Fault, type Place, readFault } from "../../diagnose/fault.ts";
 import { type Finding, placeNote } from "../../diagnose/findings.ts";
+import type { PointWalk } from "../../diagnose/walks.ts";
 import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
 import { statusName } from "../../efi/structures.ts";
 import { type Capture, FAULTS_NOT_WATCHED } from "../../snapshot/model.ts";

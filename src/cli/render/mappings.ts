@@ -2,14 +2,13 @@
 
 import type { Attributes } from "../../aarch64/attributes.ts";
 import type { Access } from "../../aarch64/permissions.ts";
-import { runMapping } from "../../aarch64/regime-map.ts";
-import type { RegimeName } from "../../aarch64/regime-model.ts";
+import type { Mapping } from "../../aarch64/regime-map.ts";
 import { hex, hex16, roughSize, sizeText } from "../../base/hex.ts";
 import { plural } from "../../base/text.ts";
 import type { OwnedMappingChange } from "../../diff/diff.ts";
 import { imageLabel, ownership } from "../../diff/owners.ts";
-import type { PointView } from "../../diff/point-view.ts";
 import type { LoadedImage } from "../../efi/images.ts";
+import type { MappingList } from "../mapping-filter.ts";
 import { accessText, style, table } from "./style.ts";
 
 /** What changed from one set of attributes to another: only what differs, access first. */
@@ -21,8 +20,11 @@ export function changeText(before: Attributes, after: Attributes): string {
     changed(before.shareability, after.shareability, "shareability "),
     changed(levelText(before), levelText(after)),
     changed(String(before.accessFlag), String(after.accessFlag), "access flag "),
+    changed(String(before.faultsOnAccess), String(after.faultsOnAccess), "access flag faults "),
     changed(String(before.global), String(after.global), "global "),
     changed(String(before.contiguous), String(after.contiguous), "contiguous "),
+    changed(String(before.guarded), String(after.guarded), "guarded "),
+    changed(String(before.granule), String(after.granule), "granule "),
   ].filter((part) => part !== "");
   return parts.length === 0 ? "EL0 execute permission" : parts.join(", ");
 }
@@ -143,36 +145,29 @@ export function limited(rows: readonly (readonly string[])[], limit: number, nou
 }
 
 /** `show FILE mappings` */
-export function renderMappings(
-  view: PointView,
-  names: readonly RegimeName[],
-  images: readonly LoadedImage[],
-): string[] {
-  return names.flatMap((name) => {
-    const map = view.map(name);
-    if (map === undefined) return [];
-    const rows = map.runs.map((run) => {
-      const { va, size, pa, attributes } = runMapping(name, run);
-      return [
-        hex16(va),
-        sizeText(size),
-        `→ ${hex(pa)}`,
-        accessText(attributes),
-        ...(attributes.el0 === null ? [] : [`EL0 ${accessText(attributes.el0)}`]),
-        attributes.memory,
-        attributes.shareability,
-        attributes.level === null ? "MMU off" : `L${attributes.level}`,
-        [flagsText(attributes), imagesText(ownership(images, va, size).images)]
-          .filter((text) => text !== "")
-          .join("  "),
-      ];
-    });
-    return [style.heading(`${name}: ${plural(map.runs.length, "run")}`), ...table(rows)];
+export function renderMappings(lists: readonly MappingList[], images: readonly LoadedImage[]): string[] {
+  return lists.flatMap(({ regime, mappings, all }) => {
+    const count = mappings.length === all ? plural(all, "run") : `${mappings.length} of ${plural(all, "run")}`;
+    return [style.heading(`${regime}: ${count}`), ...table(mappings.map((mapping) => mappingCells(mapping, images)))];
   });
 }
 
-function flagsText({ contiguous, accessFlag, global }: Attributes): string {
-  return [contiguous ? "contiguous" : "", accessFlag ? "" : "AF=0", global ? "" : "nG"]
+function mappingCells({ va, size, pa, attributes }: Mapping, images: readonly LoadedImage[]): string[] {
+  return [
+    hex16(va),
+    sizeText(size),
+    `→ ${hex(pa)}`,
+    accessText(attributes),
+    ...(attributes.el0 === null ? [] : [`EL0 ${accessText(attributes.el0)}`]),
+    attributes.memory,
+    attributes.shareability,
+    attributes.level === null ? "MMU off" : `L${attributes.level}`,
+    [flagsText(attributes), imagesText(ownership(images, va, size).images)].filter((text) => text !== "").join("  "),
+  ];
+}
+
+function flagsText({ contiguous, accessFlag, global, guarded }: Attributes): string {
+  return [contiguous ? "contiguous" : "", accessFlag ? "" : "AF=0", global ? "" : "nG", guarded ? "GP" : ""]
     .filter((flag) => flag !== "")
     .join(" ");
 }

@@ -1,36 +1,46 @@
 /** The walk of an address, level by level, as text. */
-import type { Walked, WalkStep } from "../../aarch64/translate.ts";
+import type { Translation, WalkStep } from "../../aarch64/translate.ts";
 import { ERROR_CODES } from "../../base/error.ts";
 import { hex, hex16 } from "../../base/hex.ts";
-import type { PointWalk } from "../../diagnose/fault.ts";
+import type { PointWalk } from "../../diagnose/walks.ts";
 import { accessText, style, table } from "./style.ts";
 
-/** The walks of one address at several points; points with the same walk share it. */
-export function renderWalks(walks: readonly PointWalk[]): string[] {
-  const groups = new Map<string, { readonly points: string[]; readonly walk: PointWalk }>();
-  for (const walk of walks) {
-    const key = `${walk.regime}\n${walkLines(walk.walked).join("\n")}`;
-    const group = groups.get(key);
-    if (group === undefined) groups.set(key, { points: [walk.point], walk });
-    else group.points.push(walk.point);
-  }
-  return [...groups.values()].flatMap(({ points, walk }) => [
-    `  ${style.quiet(`at ${points.join(", ")} (${walk.regime})`)}`,
-    ...walkLines(walk.walked),
-  ]);
+/** Walks that read alike, with the points they are of, in the order of the points. */
+export interface WalkGroup {
+  readonly points: readonly string[];
+  readonly walk: PointWalk;
+  readonly lines: readonly string[];
 }
 
-function walkLines({ steps, result }: Walked): string[] {
-  const rows = steps.map((step) => [
-    `L${step.level}`,
-    `${hex(step.table)}[${step.index}]`,
-    hex16(step.descriptor),
-    kindText(step),
-  ]);
-  const lines = table(rows, "    ");
-  if (result.mapped === null)
-    return [...lines, `    ${style.warn(`cannot tell: ${result.why}`)} (${ERROR_CODES[result.why]})`];
-  if (!result.mapped) return [...lines, `    ${style.bad(`not mapped: ${result.why}`)}`];
+/** Points with the same walk share it. */
+export function groupWalks(
+  walks: readonly PointWalk[],
+  render: (walk: PointWalk) => readonly string[],
+): readonly WalkGroup[] {
+  const groups = new Map<string, { points: string[]; walk: PointWalk; lines: readonly string[] }>();
+  for (const walk of walks) {
+    const lines = render(walk);
+    const key = `${walk.regime.name} ${walk.live}\n${lines.join("\n")}`;
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, { points: [walk.point], walk, lines });
+    else group.points.push(walk.point);
+  }
+  return [...groups.values()];
+}
+
+/** The walks of one address at several points, a line a level. */
+export function renderWalks(walks: readonly PointWalk[]): string[] {
+  return groupWalks(walks, walkLines).flatMap(({ points, walk, lines }) => [walkHeading(points, walk), ...lines]);
+}
+
+export function walkHeading(points: readonly string[], { regime, live }: PointWalk): string {
+  const name = `${regime.name}${live ? "" : ", not live"}`;
+  return `  ${style.quiet(`at ${points.join(", ")} (${name})`)}`;
+}
+
+function walkLines({ walked: { steps, result } }: PointWalk): string[] {
+  const lines = table(steps.map(stepCells), "    ");
+  if (result.mapped !== true) return [...lines, failureLine(result)];
   const { attributes, pa } = result;
   const el0 = attributes.el0 === null ? "" : `, EL0 ${accessText(attributes.el0)}`;
   const af = attributes.accessFlag ? "" : ", access flag 0";
@@ -38,6 +48,24 @@ function walkLines({ steps, result }: Walked): string[] {
     ...lines,
     `    ${style.good(`→ ${hex(pa)} ${accessText(attributes)}${el0}`)}, ${attributes.memory}, ${attributes.shareability} shareable${af}`,
   ];
+}
+
+/** `L3  0x7ed05000[0]  0x0060000000000783  page` */
+export function stepCells(step: WalkStep): string[] {
+  return [
+    `${step.stage === 2 ? "S2 " : ""}L${step.level}`,
+    `${hex(step.table)}[${step.index}]`,
+    hex16(step.descriptor),
+    kindText(step),
+  ];
+}
+
+/** Why an address is not mapped, or cannot be told to be. */
+export function failureLine(result: Exclude<Translation, { mapped: true }>): string {
+  if (result.mapped === null) {
+    return `    ${style.warn(`cannot tell: ${result.why}`)} (${ERROR_CODES[result.why]})`;
+  }
+  return `    ${style.bad(`not mapped: ${result.why}`)}`;
 }
 
 function kindText({ kind, descriptor }: WalkStep): string {

@@ -1,0 +1,107 @@
+/** Which mappings `show FILE mappings` lists. */
+import type { Access, Permission } from "../aarch64/permissions.ts";
+import { type Mapping, runMapping } from "../aarch64/regime-map.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
+import { phys, virt } from "../base/address.ts";
+import { EbscopeError } from "../base/error.ts";
+import { parseInteger } from "../base/hex.ts";
+import { printable } from "../base/text.ts";
+import { diffMappings } from "../diff/mappings.ts";
+import { PointView } from "../diff/point-view.ts";
+import type { Capture } from "../snapshot/model.ts";
+
+export interface MappingFlags {
+  /** Writable and executable, for one Exception level. */
+  readonly wx?: boolean;
+  readonly exec?: boolean;
+  readonly device?: boolean;
+  /** `START-END` or `START+SIZE`. */
+  readonly range?: string;
+  readonly changed?: boolean;
+}
+
+/** The mappings of one regime. */
+export interface MappingList {
+  readonly regime: RegimeName;
+  readonly mappings: readonly Mapping[];
+  /** How many there are without the filters. */
+  readonly all: number;
+}
+
+const MAPPING_FLAGS = ["wx", "exec", "device", "range", "changed"] as const;
+
+/** These flags say something about mappings only. */
+export function refuseMappingFlags(flags: MappingFlags, shown: string): void {
+  const given = MAPPING_FLAGS.find((flag) => flags[flag] !== undefined);
+  if (given !== undefined) throw new EbscopeError("usage", `Cannot show ${shown} with --${given}: it is for mappings`);
+}
+
+/** The mappings of a point that all the flags let through. What cannot be told is let through, as it may be so. */
+export function filterMappings(
+  capture: Capture,
+  view: PointView,
+  names: readonly RegimeName[],
+  flags: MappingFlags,
+): readonly MappingList[] {
+  const range = flags.range === undefined ? undefined : parseRange(flags.range);
+  return names.map((regime) => {
+    const all = view.mapAny(regime).runs.map((run) => runMapping(regime, run));
+    const changed = flags.changed ? changedPieces(capture, view, regime, all) : all;
+    const mappings = changed.filter(
+      (mapping) => (range === undefined || overlaps(mapping, range)) && passes(mapping, flags),
+    );
+    return { regime, mappings, all: all.length };
+  });
+}
+
+function passes({ attributes }: Mapping, flags: MappingFlags): boolean {
+  const { el0 } = attributes;
+  const levels: readonly Access[] = el0 === null ? [attributes] : [attributes, el0];
+  if (flags.wx && !levels.some(({ write, execute }) => may(write) && may(execute))) return false;
+  if (flags.exec && !levels.some(({ execute }) => may(execute))) return false;
+  return !flags.device || attributes.memoryType.kind === "device";
+}
+
+function may(permission: Permission): boolean {
+  return permission !== false;
+}
+
+interface AddressRange {
+  readonly start: bigint;
+  /** Not included. */
+  readonly end: bigint;
+}
+
+function overlaps({ va, size }: Mapping, { start, end }: AddressRange): boolean {
+  return va < end && va + size > start;
+}
+
+function parseRange(text: string): AddressRange {
+  const [, first = "", sign, second = ""] = /^([^+-]*)([+-])([^+-]*)$/.exec(text) ?? [];
+  const [start, other] = [parseInteger(first), parseInteger(second)];
+  const end = sign === "+" && start !== undefined && other !== undefined ? start + other : other;
+  if (start !== undefined && end !== undefined && end > start) return { start, end };
+  throw new EbscopeError("usage", `Cannot show the range ${JSON.stringify(printable(text, 60))}: it is none`, {
+    next: "Give START-END (END not included) or START+SIZE, such as 0x40000000+0x1000.",
+  });
+}
+
+/** The parts of mappings that are others at the point before, or, at the first point, at the next one. */
+function changedPieces(capture: Capture, view: PointView, regime: RegimeName, all: readonly Mapping[]): Mapping[] {
+  const index = capture.points.indexOf(view.point);
+  const other = capture.points[index === 0 ? 1 : index - 1];
+  if (other === undefined) {
+    throw new EbscopeError("no-such-point", "Cannot show what changed: the capture has one point only");
+  }
+  const changes = diffMappings(regime, new PointView(capture, other, view.cpu).map(regime), view.map(regime));
+  return all.flatMap((mapping) => changes.flatMap((change) => intersection(mapping, change)));
+}
+
+function intersection(mapping: Mapping, change: { readonly va: bigint; readonly size: bigint }): Mapping[] {
+  const skipped = change.va > mapping.va ? change.va - mapping.va : 0n;
+  const start = mapping.va + skipped;
+  const [end, changeEnd] = [mapping.va + mapping.size, change.va + change.size];
+  const size = (changeEnd < end ? changeEnd : end) - start;
+  if (size <= 0n) return [];
+  return [{ ...mapping, va: virt(start), pa: phys(mapping.pa + skipped), size }];
+}

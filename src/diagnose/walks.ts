@@ -1,0 +1,114 @@
+/** How an address translates at the points of a capture, and what of it changed from one to the next. */
+
+import { describeDescriptor } from "../aarch64/describe.ts";
+import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
+import type { Walked, WalkStep } from "../aarch64/translate.ts";
+import { verdicts } from "../aarch64/verdict.ts";
+import { virt } from "../base/address.ts";
+import { hex } from "../base/hex.ts";
+import { PointView } from "../diff/point-view.ts";
+import type { Capture } from "../snapshot/model.ts";
+
+/** How an address translates at one point. */
+export interface PointWalk {
+  readonly point: string;
+  readonly regime: Regime;
+  readonly live: boolean;
+  readonly walked: Walked;
+}
+
+/** How `address` translates at each point: in the regime that executes there unless one is named, on the point's vCPU unless one is. */
+export function walksOf(capture: Capture, address: bigint, cpu?: number, regime?: RegimeName): readonly PointWalk[] {
+  return capture.points.map((point): PointWalk => {
+    const view = new PointView(capture, point, cpu);
+    const name = regime ?? view.currentRegime;
+    const walked = view.translator(name).translate(virt(address));
+    return { point: point.id, regime: view.regime(name), live: view.isLive(name), walked };
+  });
+}
+
+/** Something about a walk that is another at a later point. `null`: there is no such thing on that side. */
+export interface WalkDifference {
+  /** `level 3 descriptor`, `AP`, `EL1 write`, `memory`, … */
+  readonly what: string;
+  readonly before: string | null;
+  readonly after: string | null;
+}
+
+export interface WalkChange {
+  readonly from: string;
+  readonly to: string;
+  readonly differences: readonly WalkDifference[];
+}
+
+/** What changed from each walk to the next; only where something did. */
+export function walkChanges(walks: readonly PointWalk[]): readonly WalkChange[] {
+  return walks.slice(1).flatMap((walk, i) => {
+    const previous = walks[i] as PointWalk;
+    const differences = [
+      ...stepDifferences(previous, walk),
+      ...listDifferences(resultFacts(previous), resultFacts(walk)),
+    ];
+    return differences.length === 0 ? [] : [{ from: previous.point, to: walk.point, differences }];
+  });
+}
+
+function stepDifferences(before: PointWalk, after: PointWalk): WalkDifference[] {
+  const old = new Map(before.walked.steps.map((step) => [stepName(step), step]));
+  const now = new Map(after.walked.steps.map((step) => [stepName(step), step]));
+  return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) => {
+    const [a, b] = [old.get(name), now.get(name)];
+    const table = difference(`${name} table`, a && hex(a.table), b && hex(b.table));
+    const descriptor = difference(`${name} descriptor`, a && hex(a.descriptor), b && hex(b.descriptor));
+    if (a === undefined || b === undefined || a.kind !== b.kind || descriptor.length === 0)
+      return [...table, ...descriptor];
+    return [...table, ...descriptor, ...listDifferences(fieldFacts(a, before.regime), fieldFacts(b, after.regime))];
+  });
+}
+
+export function stepName({ stage, level }: WalkStep): string {
+  return stage === 2 ? `stage 2 level ${level}` : `level ${level}`;
+}
+
+type Facts = ReadonlyMap<string, string>;
+
+/** The fields of a step's descriptor by name. */
+function fieldFacts(step: WalkStep, regime: Regime): Facts {
+  return new Map(stepFields(step, regime).map(({ name, value, meaning }) => [name, valueText(value, meaning)]));
+}
+
+/** The fields of a step's descriptor; none where it is invalid. */
+export function stepFields({ descriptor, kind, root, stage }: WalkStep, regime: Regime) {
+  if (kind === "invalid") return [];
+  const controls = stage === 2 ? (regime.behind ?? regime).controls : regime.controls;
+  return describeDescriptor(descriptor, kind, root, controls);
+}
+
+export function valueText(value: number, meaning: string): string {
+  return meaning === "" ? hex(BigInt(value)) : `${hex(BigInt(value))} (${meaning})`;
+}
+
+/** What comes out of a walk, fact by fact. */
+function resultFacts({ walked: { result }, regime }: PointWalk): Facts {
+  if (result.mapped === null) return new Map([["outcome", `cannot tell: ${result.why}`]]);
+  if (!result.mapped) return new Map([["outcome", `not mapped: ${result.why}`]]);
+  const { attributes } = result;
+  return new Map([
+    ["outcome", "mapped"],
+    ["output address", hex(result.pa)],
+    ["memory", attributes.memory],
+    ["shareability", attributes.shareability],
+    ...verdicts(attributes, regime).flatMap(({ level, ...verdict }) =>
+      (["read", "write", "execute"] as const).map((access) => [`${level} ${access}`, verdict[access]] as const),
+    ),
+  ]);
+}
+
+function listDifferences(before: Facts, after: Facts): WalkDifference[] {
+  const names = [...new Set([...before.keys(), ...after.keys()])];
+  return names.flatMap((name) => difference(name, before.get(name), after.get(name)));
+}
+
+function difference(what: string, before: string | undefined, after: string | undefined): WalkDifference[] {
+  return before === after ? [] : [{ what, before: before ?? null, after: after ?? null }];
+}
