@@ -3,7 +3,7 @@
  *
  * Source: Arm ARM DDI 0487, D8.4 "Memory access control", D8.6 "Memory region attributes", D8.2.12 (translation off).
  */
-import { leafBits } from "./descriptor.ts";
+import { type LeafBits, leafBits } from "./descriptor.ts";
 import {
   alwaysOuterShareable,
   combineTypes,
@@ -15,6 +15,7 @@ import {
   STRICT_DEVICE,
   stage2MemoryType,
   UNKNOWN_MEMORY,
+  WRITE_THROUGH,
 } from "./memory-type.ts";
 import { type Access, ALL, bothAccess, type Permissions, stage1Permissions, stage2Permissions } from "./permissions.ts";
 import type { Regime, Stage1Controls, Stage2Controls, TableRoot } from "./regime-model.ts";
@@ -25,9 +26,12 @@ export type Shareability = "inner" | "outer" | "none" | "reserved";
 export interface Attributes extends Access {
   /** Unprivileged access; null in regimes without EL0. */
   readonly el0: Access | null;
-  /** The memory type in the Arm ARM's words, such as `Normal WB RAWA` or `Device-nGnRnE`. */
+  /** The memory type of data accesses in the Arm ARM's words, such as `Normal WB RAWA` or `Device-nGnRnE`. */
   readonly memory: string;
   readonly memoryType: MemoryType;
+  /** The memory type of instruction fetches: another where SCTLR_ELx.{M, C, I} make it one. */
+  readonly fetch: string;
+  readonly fetchType: MemoryType;
   readonly shareability: Shareability;
   /** In bytes. */
   readonly granule: number;
@@ -56,13 +60,15 @@ export function leafAttributes(key: number, root: TableRoot, regime: Regime): At
 
 function stage1Attributes(key: number, root: TableRoot, controls: Stage1Controls): Attributes {
   const bits = leafBits(key);
-  const type = stage1Type(((bits.lower >>> 2) & 7) | ((bits.top & 1) << 3), controls);
+  const mapped = stage1Type(((bits.lower >>> 2) & 7) | ((bits.top & 1) << 3), controls);
+  const type = controls.uncached ? nonCacheable(mapped) : mapped;
   return assemble(stage1Permissions(bits, controls, root.el0Denied), {
     memoryType: type,
+    fetchType: controls.uncachedFetch ? nonCacheable(mapped) : mapped,
     shareability: shareabilityOf(type, root.shareability ?? (bits.lower >>> 8) & 3),
     granule: 2 ** root.format.granuleBits,
     level: bits.level,
-    contiguous: !controls.protectedBit && (bits.upper & 0b100) !== 0,
+    contiguous: !controls.protectedBit && isContiguous(bits, root),
     accessFlag: (bits.lower & 0x400) !== 0,
     faultsOnAccess: (bits.lower & 0x400) === 0 && !controls.setsAccessFlag,
     global: !controls.hasEl0 || (bits.lower & 0x800) === 0,
@@ -70,24 +76,32 @@ function stage1Attributes(key: number, root: TableRoot, controls: Stage1Controls
   });
 }
 
-/** The type of an attribute index. */
-export function stage1Type(index: number, { mair, mair2, uncached }: Stage1Controls): MemoryType {
+/** Bit 52, which the largest blocks do not have (pseudocode AArch64.ContiguousBit). */
+function isContiguous({ upper, level }: LeafBits, { format }: TableRoot): boolean {
+  return (upper & 0b100) !== 0 && level > (format.granuleBits === 12 ? 0 : 1);
+}
+
+function nonCacheable(type: MemoryType): MemoryType {
+  return type.kind === "normal" ? NORMAL_NON_CACHEABLE : type;
+}
+
+/** The type of an attribute index, as MAIR_ELx has it. */
+export function stage1Type(index: number, { mair, mair2 }: Stage1Controls): MemoryType {
   const register = mair2 !== null && index >= 8 ? mair2 : mair;
   if (register === undefined) return UNKNOWN_MEMORY;
-  const type = memoryTypeOf(Number((register >> BigInt((index & 7) * 8)) & 0xffn));
-  return uncached && type.kind === "normal" ? NORMAL_NON_CACHEABLE : type;
+  return memoryTypeOf(Number((register >> BigInt((index & 7) * 8)) & 0xffn));
 }
 
 function stage2Attributes(key: number, root: TableRoot, controls: Stage2Controls): Attributes {
   const bits = leafBits(key);
   const type = stage2MemoryType((bits.lower >>> 2) & 0xf, controls.forcedWriteBack);
-  const effective = controls.uncached && type.kind === "normal" ? NORMAL_NON_CACHEABLE : type;
   return assemble(stage2Permissions(bits, controls), {
-    memoryType: effective,
-    shareability: shareabilityOf(effective, root.shareability ?? (bits.lower >>> 8) & 3),
+    memoryType: type,
+    fetchType: type,
+    shareability: shareabilityOf(type, root.shareability ?? (bits.lower >>> 8) & 3),
     granule: 2 ** root.format.granuleBits,
     level: bits.level,
-    contiguous: (bits.upper & 0b100) !== 0,
+    contiguous: isContiguous(bits, root),
     accessFlag: (bits.lower & 0x400) !== 0,
     faultsOnAccess: (bits.lower & 0x400) === 0 && !controls.setsAccessFlag,
     global: true,
@@ -99,13 +113,18 @@ function shareabilityOf(type: MemoryType, field: number): Shareability {
   return alwaysOuterShareable(type) ? "outer" : (SHAREABILITY[field] as Shareability);
 }
 
-/** The attributes of every address with translation off: Device-nGnRnE for data, or Write-Back with HCR_EL2.DC; executable. */
+/**
+ * The attributes of every address with translation off, all of it executable: Device-nGnRnE for data, Normal Write-Through or
+ * Non-cacheable for instruction fetches (SCTLR_ELx.I); with HCR_EL2.DC Write-Back for both.
+ */
 export function flatAttributes({ controls, hasEl0 }: Regime): Attributes {
   const cached = controls.stage === 1 && controls.flat === "write-back";
+  const fetched = controls.uncachedFetch ? NORMAL_NON_CACHEABLE : WRITE_THROUGH;
   return assemble(
     { privileged: ALL, el0: hasEl0 ? ALL : null },
     {
       memoryType: cached ? DEFAULT_CACHEABLE : STRICT_DEVICE,
+      fetchType: cached ? DEFAULT_CACHEABLE : fetched,
       shareability: cached ? "none" : "outer",
       granule: 4096,
       level: null,
@@ -120,12 +139,15 @@ export function flatAttributes({ controls, hasEl0 }: Regime): Attributes {
 
 /** What stage 1 and stage 2 allow together; what only stage 1 has (its level, nG, GP) is stage 1's. */
 export function combineStages(stage1: Attributes, stage2: Attributes, controls: Stage2Controls): Attributes {
-  const type = combineTypes(stage1.memoryType, stage2.memoryType, controls.forcedWriteBack);
+  const combined = combineTypes(stage1.memoryType, stage2.memoryType, controls.forcedWriteBack);
+  const type = controls.uncached ? nonCacheable(combined) : combined;
+  const fetched = combineTypes(stage1.fetchType, stage2.fetchType, controls.forcedWriteBack);
   const el0 = stage1.el0 === null || stage2.el0 === null ? stage1.el0 : bothAccess(stage1.el0, stage2.el0);
   return assemble(
     { privileged: bothAccess(stage1, stage2), el0 },
     {
       memoryType: type,
+      fetchType: controls.uncachedFetch ? nonCacheable(fetched) : fetched,
       shareability: alwaysOuterShareable(type) ? "outer" : wider(stage1.shareability, stage2.shareability),
       granule: stage1.granule,
       level: stage1.level,
@@ -146,15 +168,17 @@ function wider(a: Shareability, b: Shareability): Shareability {
 
 function assemble(
   { privileged, el0 }: Permissions,
-  rest: Omit<Attributes, keyof Access | "el0" | "memory" | "key">,
+  rest: Omit<Attributes, keyof Access | "el0" | "memory" | "fetch" | "key">,
 ): Attributes {
   const memory = memoryWords(rest.memoryType);
+  const fetch = memoryWords(rest.fetchType);
   const access = (each: Access): string => `${each.read} ${each.write} ${each.execute}`;
   const { shareability, granule, level, contiguous, accessFlag, faultsOnAccess, global, guarded } = rest;
   const key = [
     access(privileged),
     el0 === null ? "-" : access(el0),
     memory,
+    fetch,
     shareability,
     granule,
     level,
@@ -165,5 +189,5 @@ function assemble(
     +guarded,
   ].join("|");
   const { read, write, execute } = privileged;
-  return { read, write, execute, el0, memory, ...rest, key };
+  return { read, write, execute, el0, memory, fetch, ...rest, key };
 }

@@ -19,7 +19,13 @@ export function descriptorKind(low: number, level: number, format: TableFormat):
   return level < LAST_LEVEL && level >= format.firstBlockLevel ? BLOCK : INVALID;
 }
 
-/** The address that a descriptor names, in 4 KiB pages: the next table, or a page or block before its low bits are cleared. */
+/** The address that a block descriptor names, in 4 KiB pages; `pages`: its size in them. What stands below is no part of it. */
+export function blockPage(low: number, high: number, format: TableFormat, pages: number): number {
+  const page = outputPage(low, high, format);
+  return page - (page % pages);
+}
+
+/** The address that a table or page descriptor names, in 4 KiB pages. */
 export function outputPage(low: number, high: number, format: TableFormat): number {
   // Bits 31:12 less those below the granule, which are RES0 or address bits of another place.
   const base = (low >>> format.granuleBits) * 2 ** (format.granuleBits - 12);

@@ -80,11 +80,11 @@ export function tableFormat(granuleBits: GranuleBits, extensions: { lpa: boolean
 }
 
 /**
- * The table that a TTBR names: bits 47:1 are an address; with 52-bit addresses bits 51:48 stand in its bits 5:2. A table is aligned to
- * its size, and to 64 bytes at least (D24.2 TTBR0_EL1.BADDR).
+ * The table that a TTBR names: bits 47:1 are an address, aligned to the size of the table; with 52-bit addresses bits 51:48 stand in its
+ * bits 5:2, and the alignment is 64 bytes at least (pseudocode AArch64.S1TTBaseAddress).
  */
 export function tableBase(ttbr: bigint, entries: number, wide: boolean): PhysAddr {
   const address = wide ? (bits(ttbr, 47, 6) << 6n) | (bits(ttbr, 5, 2) << 48n) : bits(ttbr, 47, 1) << 1n;
-  const alignment = BigInt(Math.max(entries * 8, 64));
+  const alignment = BigInt(Math.max(entries * 8, wide ? 64 : 0));
   return phys(address & ~(alignment - 1n));
 }

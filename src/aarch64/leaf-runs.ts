@@ -8,24 +8,22 @@ import { type Inherited, leafKey, outputPage } from "./descriptor.ts";
 import { LAST_LEVEL, type TableFormat } from "./granule.ts";
 import type { TablePart } from "./table-pages.ts";
 
-/** Runs of entries whose outputs follow each other, with equal attributes. Row `i` of each list belongs together. */
-export interface LeafRuns {
-  /** Entry of the page at which the run starts. */
-  readonly entries: readonly number[];
-  /** In entries. */
-  readonly lengths: readonly number[];
-  /** 4 KiB page number of the first output. */
-  readonly outputs: readonly number[];
-  /** See `leafKey`. */
-  readonly keys: readonly number[];
-}
+/**
+ * Runs of entries whose outputs follow each other, with equal attributes; `RUN_SIZE` numbers each: the entry of the part at which it
+ * starts, its length in entries, the 4 KiB page number of its first output, its key (see `leafKey`).
+ */
+export type LeafRuns = readonly number[];
+export const RUN_SIZE = 4;
+
+/** What a walk met already, by the words of a page. */
+type Known = WeakMap<Uint32Array, LeafRuns>;
 
 /** Decodes pages of leaves of one format, each once. `outputEnd`: page number at which addresses are too wide. */
 export class LeafDecoder {
   readonly #format: TableFormat;
   readonly #outputEnd: number;
-  /** By words, then by what was inherited. */
-  readonly #known: WeakMap<Uint32Array, Map<Inherited, LeafRuns>>;
+  /** By what was inherited. */
+  readonly #known: Known[];
 
   constructor(format: TableFormat, outputEnd: number) {
     this.#format = format;
@@ -35,20 +33,20 @@ export class LeafDecoder {
 
   runs(words: Uint32Array, part: TablePart, inherited: Inherited): LeafRuns {
     if (part.count < 512) return decodeLeaves(words, part, inherited, this.#format, this.#outputEnd);
-    const ofPage = this.#known.get(words) ?? new Map<Inherited, LeafRuns>();
-    this.#known.set(words, ofPage);
-    const known = ofPage.get(inherited);
-    if (known !== undefined) return known;
+    const known = this.#known[inherited] as Known;
+    const before = known.get(words);
+    if (before !== undefined) return before;
     const runs = decodeLeaves(words, part, inherited, this.#format, this.#outputEnd);
-    ofPage.set(inherited, runs);
+    known.set(words, runs);
     return runs;
   }
 }
 
-const caches = new Map<string, WeakMap<Uint32Array, Map<Inherited, LeafRuns>>>();
+const INHERITED_VALUES = 16;
+const caches = new Map<string, Known[]>();
 
-function cacheOf(format: string): WeakMap<Uint32Array, Map<Inherited, LeafRuns>> {
-  const cache = caches.get(format) ?? new WeakMap<Uint32Array, Map<Inherited, LeafRuns>>();
+function cacheOf(format: string): Known[] {
+  const cache = caches.get(format) ?? Array.from({ length: INHERITED_VALUES }, (): Known => new WeakMap());
   caches.set(format, cache);
   return cache;
 }
@@ -56,6 +54,9 @@ function cacheOf(format: string): WeakMap<Uint32Array, Map<Inherited, LeafRuns>>
 /**
  * A run is found by looking for the descriptor that would continue it: the one before plus the granule. Where that crosses a 4 GiB
  * boundary of addresses, a new run is begun; the walker puts the two together.
+ *
+ * The words are looked at as signed ones: those above 2^31 would be heap numbers until the loop is compiled, and it is short enough to
+ * have done most of a guest's tables by then.
  */
 function decodeLeaves(
   words: Uint32Array,
@@ -64,31 +65,40 @@ function decodeLeaves(
   format: TableFormat,
   outputEnd: number,
 ): LeafRuns {
-  const runs = { entries: [] as number[], lengths: [] as number[], outputs: [] as number[], keys: [] as number[] };
-  const step = 2 ** format.granuleBits;
+  let runs: number[] | undefined;
+  const signed = new Int32Array(words.buffer, words.byteOffset, words.length);
+  const step = 1 << format.granuleBits;
   const pages = step / 4096;
   const end = 2 * (first + count);
   for (let at = 2 * first; at < end; ) {
-    const low = words[at] as number;
-    if ((low & 3) !== 3) {
+    if (((signed[at] as number) & 3) !== 3) {
       at += 2;
       continue;
     }
-    const high = words[at + 1] as number;
     const start = at;
-    let next = low + step;
-    at += 2;
-    while (at < end && words[at] === next && words[at + 1] === high) {
-      next += step;
-      at += 2;
-    }
+    const low = words[start] as number;
+    const high = words[start + 1] as number;
+    // From 4 GiB on the lower half starts again from 0.
+    const upTo = start + 2 * Math.ceil((2 ** 32 - low) / step);
+    at = endOfRun(signed, start, Math.min(end, upTo), step);
     const output = outputPage(low, high, format);
     const length = Math.min((at - start) / 2, Math.ceil((outputEnd - output) / pages));
     if (length <= 0) continue;
-    runs.entries.push(start / 2 - first);
-    runs.lengths.push(length);
-    runs.outputs.push(output);
-    runs.keys.push(leafKey(low, high, inherited, LAST_LEVEL, format));
+    const key = leafKey(low, high, inherited, LAST_LEVEL, format);
+    if (runs === undefined) runs = [start / 2 - first, length, output, key];
+    else runs.push(start / 2 - first, length, output, key);
   }
-  return runs;
+  return runs ?? [];
+}
+
+/** The index of the first descriptor after `start`, before `end`, that does not continue it. */
+function endOfRun(words: Int32Array, start: number, end: number, step: number): number {
+  const high = words[start + 1];
+  let next = words[start] as number;
+  let at = start;
+  do {
+    at += 2;
+    next = (next + step) | 0;
+  } while (at < end && words[at] === next && words[at + 1] === high);
+  return at;
 }

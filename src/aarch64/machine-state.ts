@@ -23,10 +23,10 @@ export function trapsGeneral(registers: Registers): boolean {
   return bit(registers.get("HCR_EL2") ?? 0n, 27);
 }
 
-/** Whether EL2 is enabled in the current Security state: SCR_EL3.NS or SCR_EL3.EEL2, where there is an EL3. */
+/** Whether EL2 is enabled in the current Security state, if there is one: SCR_EL3.NS or SCR_EL3.EEL2, where there is an EL3. */
 export function el2Enabled(registers: Registers): boolean {
   const scr = registers.get("SCR_EL3");
-  return registers.get("HCR_EL2") !== undefined && (scr === undefined || bit(scr, 0) || bit(scr, 18));
+  return scr === undefined || bit(scr, 0) || bit(scr, 18);
 }
 
 /** HCR_EL2.VM, which HCR_EL2.DC implies; neither counts while EL2's host runs alone ({E2H, TGE} = {1, 1}). */

@@ -56,6 +56,14 @@ export const NORMAL_NON_CACHEABLE: NormalType = {
 const WRITE_BACK: CachePolicy = { cacheability: "WB", hints: "RAWA" };
 /** Stage 1 off with HCR_EL2.DC = 1. */
 export const DEFAULT_CACHEABLE: NormalType = { kind: "normal", outer: WRITE_BACK, inner: WRITE_BACK, tagged: false };
+const WRITE_THROUGH_POLICY: CachePolicy = { cacheability: "WT", hints: "RA" };
+/** Instruction fetches with stage 1 off and SCTLR_ELx.I = 1. */
+export const WRITE_THROUGH: NormalType = {
+  kind: "normal",
+  outer: WRITE_THROUGH_POLICY,
+  inner: WRITE_THROUGH_POLICY,
+  tagged: false,
+};
 export const STRICT_DEVICE: DeviceType = { kind: "device", device: 0 };
 
 /** Read-Allocate and Write-Allocate hints by the two low bits of a half; NA is "no allocate". */
@@ -93,8 +101,8 @@ function reserved(attr: number): OtherType {
 
 /** MemAttr<3:0> of a stage 2 descriptor. */
 export function stage2MemoryType(memAttr: number, forcedWriteBack: boolean): MemoryType {
-  if (memAttr >> 2 === 0) return { kind: "device", device: memAttr & 3 };
   if (forcedWriteBack) return forcedType(memAttr);
+  if (memAttr >> 2 === 0) return { kind: "device", device: memAttr & 3 };
   const outer = stage2Policy(memAttr >> 2);
   const inner = stage2Policy(memAttr & 3);
   if (outer === undefined || inner === undefined) return { kind: "other", words: "reserved" };
@@ -106,13 +114,21 @@ function stage2Policy(field: number): CachePolicy | undefined {
   return cacheability === undefined ? undefined : { cacheability, hints: "" };
 }
 
-/** With HCR_EL2.FWB = 1 (FEAT_S2FWB). */
+/** With HCR_EL2.FWB = 1 (FEAT_S2FWB): bit 3 says nothing of the type. */
 function forcedType(memAttr: number): MemoryType {
-  if (memAttr === 0b0101) return NORMAL_NON_CACHEABLE;
-  if (memAttr === 0b0111) return { kind: "as-stage-1" };
-  if (memAttr !== 0b0110) return { kind: "other", words: "reserved" };
   const policy: CachePolicy = { cacheability: "WB", hints: "" };
-  return { kind: "normal", outer: policy, inner: policy, tagged: false };
+  switch (memAttr & 0b111) {
+    case 0b100:
+      return { kind: "other", words: "reserved" };
+    case 0b101:
+      return NORMAL_NON_CACHEABLE;
+    case 0b110:
+      return { kind: "normal", outer: policy, inner: policy, tagged: false };
+    case 0b111:
+      return { kind: "as-stage-1" };
+    default:
+      return { kind: "device", device: memAttr & 3 };
+  }
 }
 
 /** What comes of a stage 1 and a stage 2 type (pseudocode S2CombineS1MemAttrs). */

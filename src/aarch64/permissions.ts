@@ -46,24 +46,28 @@ interface Base {
   readonly access: Access;
   /** Whether an overlay may take permissions away. */
   readonly overlaid: boolean;
-  /** Whether writable implies execute-never. */
+  /** Writable and executable, but not to be both in the end. */
   readonly wxn: boolean;
 }
 
 /** The permissions of a stage 1 leaf. `el0Denied`: TCR_ELx.E0PD. */
 export function stage1Permissions(bits: LeafBits, controls: Stage1Controls, el0Denied: boolean): Permissions {
-  const base = controls.indirect === null ? directBase(bits, controls) : indirectBase(bits, controls.indirect);
+  const base =
+    controls.indirect === null
+      ? directBase(bits, controls)
+      : indirectBase(bits, controls.indirect, controls.dirtyState);
   const index = bits.top >>> 1;
   const privileged = finish(base.privileged, controls.overlays.privileged, index);
   if (base.el0 === null) return { privileged, el0: null };
   return { privileged, el0: el0Denied ? NONE : finish(base.el0, controls.overlays.unprivileged, index) };
 }
 
-function finish(base: Base, overlay: bigint | null | undefined, index: number): Access {
-  const access =
-    overlay === null || !base.overlaid ? base.access : bothAccess(base.access, overlayAccess(overlay, index));
-  if (!base.wxn) return access;
-  return { ...access, execute: both(access.execute, not(access.write)) };
+/** Applies the overlay, and what is not to be writable and executable at once (D8.4, R_QXXPC: the overlay's execute goes before). */
+function finish({ access, overlaid, wxn }: Base, overlay: bigint | null | undefined, index: number): Access {
+  if (overlay === null || !overlaid) return wxn ? { ...access, execute: false } : access;
+  const permits = overlayAccess(overlay, index);
+  const write = wxn ? both(permits.write, not(permits.execute)) : permits.write;
+  return bothAccess(access, { ...permits, write });
 }
 
 /** AP, PXN, UXN or XN with APTable, PXNTable, UXNTable or XNTable. */
@@ -72,7 +76,11 @@ function directBase(bits: LeafBits, controls: Stage1Controls): { privileged: Bas
   const dirtyState = controls.dirtyState && (bits.upper & 0b10) !== 0;
   const write = !((bits.lower & 0x80) !== 0 && !dirtyState) && (bits.inherited & 8) === 0;
   const uxn = (bits.upper & 0b10000) !== 0 || (bits.inherited & 2) !== 0;
-  const base = (access: Access): Base => ({ access, overlaid: true, wxn });
+  const base = (access: Access): Base => ({
+    access,
+    overlaid: true,
+    wxn: wxn && access.write === true && access.execute === true,
+  });
   if (!hasEl0) return { privileged: base({ read: true, write, execute: !uxn }), el0: null };
   const pxn = (bits.upper & 0b01000) !== 0 || (bits.inherited & 1) !== 0;
   const unprivileged = (bits.lower & 0x40) !== 0 && (bits.inherited & 4) === 0;
@@ -84,27 +92,56 @@ function directBase(bits: LeafBits, controls: Stage1Controls): { privileged: Bas
   };
 }
 
-/** PIIndex: bits 54:53, 51 and 6. */
-function indirectBase(bits: LeafBits, registers: PermissionRegisters): { privileged: Base; el0: Base | null } {
+interface IndirectBase extends Base {
+  /** Guarded Control Stack accesses (FEAT_GCS), which count as writes and as privileged code here. */
+  readonly gcs: Permission;
+}
+
+/** PIIndex: bits 54:53, 51 and 6. nDirty, bit 7: a write faults unless hardware manages the dirty state (D8.5.2). */
+function indirectBase(
+  bits: LeafBits,
+  registers: PermissionRegisters,
+  dirtyState: boolean,
+): { privileged: Base; el0: Base | null } {
   const index = (((bits.upper >>> 3) & 3) << 2) | (bits.upper & 0b10) | ((bits.lower >>> 6) & 1);
+  const clean = (bits.lower & 0x80) !== 0 && !dirtyState;
+  const limit = (base: Base, most: Access): Base => ({
+    ...base,
+    access: bothAccess(base.access, { ...most, write: clean ? false : most.write }),
+  });
   const privileged = indirectField(registers.privileged, index);
-  if (registers.unprivileged === null) return { privileged, el0: null };
+  if (registers.unprivileged === null) return { privileged: limit(privileged, ALL), el0: null };
   const el0 = indirectField(registers.unprivileged, index);
-  // Executable for one and writable for the other is neither (D8.4, "Privileged execution of memory that EL0 can write").
-  const clash = both(privileged.access.execute, el0.access.write);
-  if (clash === false) return { privileged, el0 };
-  const access = clash === null ? UNKNOWN : NONE;
-  return { privileged: { ...privileged, access }, el0: { ...el0, access } };
+  const code = either(privileged.access.execute, privileged.gcs);
+  const written = either(el0.access.write, el0.gcs);
+  return {
+    privileged: limit(privileged, unlessClash(code, written, "execute")),
+    el0: limit(el0, unlessClash(written, code, "write")),
+  };
+}
+
+/**
+ * What EL0 can write and a higher level can execute is nobody's (D8.4, R_VFPJF). `own` is that access of one side, `other` the one
+ * of the other side: where only the other is certain, the own one is impossible and the rest cannot be told.
+ */
+function unlessClash(own: Permission, other: Permission, access: keyof Access): Access {
+  const clash = both(own, other);
+  if (clash !== null) return clash ? NONE : ALL;
+  return other === true ? { ...UNKNOWN, [access]: false } : UNKNOWN;
+}
+
+function either(a: Permission, b: Permission): Permission {
+  return not(both(not(a), not(b)));
 }
 
 /** PIR_ELx.Perm<n>: 0b0xxx are subject to overlays, 0b1xxx are not; reserved values permit nothing. */
-function indirectField(register: bigint | null | undefined, index: number): Base {
-  if (register === undefined || register === null) return { access: UNKNOWN, overlaid: true, wxn: false };
+function indirectField(register: bigint | null | undefined, index: number): IndirectBase {
+  if (register === undefined || register === null) return { access: UNKNOWN, overlaid: false, wxn: false, gcs: null };
   const field = Number((register >> BigInt(4 * index)) & 0xfn);
   const letters = ["", "r", "x", "rx", "", "rw", "rwx", "rwx", "r", "r", "rx", "", "rw", "", "rwx", ""][
     field
   ] as string;
-  return { access: accessOf(letters), overlaid: field < 8, wxn: field === 0b0110 };
+  return { access: accessOf(letters), overlaid: field < 8, wxn: field === 0b0110, gcs: field === 0b1001 };
 }
 
 /** POR_ELx.Perm<n>: bit 0 read, bit 1 execute, bit 2 write; 0b1xxx are reserved and permit nothing. */

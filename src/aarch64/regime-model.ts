@@ -65,6 +65,8 @@ export interface Stage1Controls {
   readonly pan: "off" | "on" | "enhanced";
   /** SCTLR_ELx.C = 0: data accesses see Normal memory as Non-cacheable. */
   readonly uncached: boolean;
+  /** SCTLR_ELx.I = 0: instruction fetches see Normal memory as Non-cacheable. */
+  readonly uncachedFetch: boolean;
   /** MAIR_ELx. */
   readonly mair: bigint;
   /** MAIR2_ELx when the attribute index has four bits (FEAT_AIE); null: it has three. */
@@ -88,13 +90,15 @@ export interface Stage2Controls {
   readonly executeNeverByLevel: boolean;
   /** VTCR_EL2.{HA, HD}. */
   readonly dirtyState: boolean;
-  /** HCR_EL2.CD = 1: data accesses see Normal memory as Non-cacheable. */
+  /** HCR_EL2.CD = 1: data accesses of EL1 and EL0 see Normal memory as Non-cacheable, whatever the stages say. */
   readonly uncached: boolean;
+  /** HCR_EL2.ID = 1: the same for instruction fetches. */
+  readonly uncachedFetch: boolean;
   /** VTCR_EL2.S2PIE or S2POE: permissions cannot be told. */
   readonly indirect: boolean;
   /** VTCR_EL2.HA: hardware sets the access flag. */
   readonly setsAccessFlag: boolean;
-  /** HCR_EL2.PTW: a stage 1 table in stage 2 Device memory is a Permission fault. */
+  /** HCR_EL2.PTW, without TGE: a stage 1 table in stage 2 Device memory is a Permission fault. */
   readonly protectedWalk: boolean;
 }
 
@@ -120,6 +124,8 @@ export interface Regime {
   readonly controls: Stage1Controls | Stage2Controls;
   /** Width in bits of a physical address: what an input address must fit with translation off. */
   readonly physicalBits: number;
+  /** TBI of the lower and upper half, which counts with translation off too. */
+  readonly topByteIgnored: { readonly lower: boolean; readonly upper: boolean };
   /** SCTLR_ELx.EE: descriptors are big-endian. */
   readonly bigEndian: boolean;
   readonly undecoded: readonly Undecoded[];

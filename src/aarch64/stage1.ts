@@ -52,6 +52,9 @@ export function readStage1(name: Stage1Name, registers: Registers): Regime {
     hasEl0,
     controls: readControls(name, registers, extended, features),
     physicalBits: features.physicalAddressBits,
+    topByteIgnored: hasEl0
+      ? { lower: bit(tcr ?? 0n, 37), upper: bit(tcr ?? 0n, 38) }
+      : { lower: bit(tcr ?? 0n, 20), upper: false },
     bigEndian: bit(sctlr ?? 0n, 25),
     behind,
   } as const;
@@ -64,7 +67,7 @@ export function readStage1(name: Stage1Name, registers: Registers): Regime {
   }
   const enabled = translates(name, sctlr as bigint, registers);
   const undecoded: Undecoded[] = [];
-  const roots = enabled ? readRoots({ el, hasEl0, tcr, registers, features }, undecoded) : [];
+  const roots = enabled ? readRoots({ el, hasEl0, tcr, registers, features, extended }, undecoded) : [];
   return { ...base, enabled, roots, undecoded };
 }
 
@@ -190,10 +193,17 @@ function extendedControls(name: Stage1Name, tcr: bigint, registers: Registers): 
   };
 }
 
-/** TCR2_EL1 counts as 0 while HCRX_EL2.TCR2En is 0. */
+/**
+ * TCR2_ELx counts as 0 while SCR_EL3.TCR2En is 0, and TCR2_EL1 while HCRX_EL2.TCR2En is 0, which it also is while SCR_EL3.HXEn is 0
+ * (pseudocode IsTCR2EL1Enabled).
+ */
 function effectiveTcr2(name: Stage1Name, registers: Registers): bigint {
+  const scr = registers.get("SCR_EL3");
+  if (scr !== undefined && !bit(scr, 43)) return 0n;
   const hcrx = registers.get("HCRX_EL2");
-  if (name === "EL1&0" && hcrx !== undefined && el2Enabled(registers) && !bit(hcrx, 14)) return 0n;
+  if (name === "EL1&0" && hcrx !== undefined && el2Enabled(registers)) {
+    if (!bit(hcrx, 14) || (scr !== undefined && !bit(scr, 38))) return 0n;
+  }
   return registers.get(`TCR2_EL${exceptionLevelOf(name)}`) ?? 0n;
 }
 
@@ -221,6 +231,7 @@ function readControls(
     setsAccessFlag: bit(tcr, hasEl0 ? 39 : 21) && features.accessFlag,
     pan: accessNever(el, sctlr, registers),
     uncached: !bit(sctlr, 2),
+    uncachedFetch: !bit(sctlr, 12),
     mair: registers.get(`MAIR_EL${el}`) ?? 0n,
     mair2: extended.longIndex ? registers.get(`MAIR2_EL${el}`) : null,
     indirect: extended.indirect ? indirect : null,
@@ -299,12 +310,18 @@ function oneRootLayout(tcr: bigint): RootLayout {
   };
 }
 
+/** Extensions that leave no hierarchical permissions (D8.4 R_JHSVW, R_BVXDG; D8.6 R_MJGNV). */
+function takesTableBits({ indirect, overlays, el0Overlays, longIndex }: ExtendedControls): boolean {
+  return indirect || overlays || el0Overlays || longIndex;
+}
+
 interface RootContext {
   readonly el: number;
   readonly hasEl0: boolean;
   readonly tcr: bigint;
   readonly registers: Registers;
   readonly features: Features;
+  readonly extended: ExtendedControls;
 }
 
 function readRoots(context: RootContext, undecoded: Undecoded[]): TableRoot[] {
@@ -318,7 +335,10 @@ function readRoots(context: RootContext, undecoded: Undecoded[]): TableRoot[] {
   });
 }
 
-function readRoot(layout: RootLayout, { el, registers, features }: RootContext): TableRoot | Omit<Undecoded, "halves"> {
+function readRoot(
+  layout: RootLayout,
+  { el, registers, features, extended }: RootContext,
+): TableRoot | Omit<Undecoded, "halves"> {
   const register = `TTBR${layout.upper ? 1 : 0}_EL${el}`;
   const ttbr = registers.get(register);
   if (ttbr === undefined)
@@ -347,11 +367,11 @@ function readRoot(layout: RootLayout, { el, registers, features }: RootContext):
     vaBase: layout.upper ? virt(-(1n << BigInt(inputBits))) : virt(0n),
     inputBits,
     startLevel,
-    table: tableBase(ttbr, entries, lpa2 || (lpa && layout.physicalSize >= 6)),
+    table: tableBase(ttbr, entries, lpa2 || (lpa && layout.physicalSize === 6)),
     entries,
     format: tableFormat(granule, { lpa, lpa2 }),
     outputBits: Math.min(addressBits(layout.physicalSize), features.physicalAddressLimit, largest),
-    hierarchical: layout.hierarchical,
+    hierarchical: layout.hierarchical && !takesTableBits(extended),
     topByteIgnored: layout.topByteIgnored,
     shareability: lpa2 ? layout.shareability : undefined,
     el0Denied: layout.el0Denied && features.e0pd,

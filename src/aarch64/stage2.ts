@@ -29,6 +29,7 @@ export function readStage2(registers: Registers): Regime {
     roots: decoded ? [root] : [],
     controls: readControls(vtcr ?? 0n, registers, features),
     physicalBits: features.physicalAddressBits,
+    topByteIgnored: { lower: false, upper: false },
     bigEndian: bit(registers.get("SCTLR_EL2") ?? 0n, 25),
     undecoded: root === undefined || decoded ? [] : [root],
     behind: undefined,
@@ -49,9 +50,10 @@ function readControls(vtcr: bigint, registers: Registers, features: Features): S
     executeNeverByLevel: features.stage2ExecuteNever,
     dirtyState: bitsNumber(vtcr, 22, 21) === 0b11 && features.dirtyState,
     uncached: bit(hcr, 32),
+    uncachedFetch: bit(hcr, 33),
     indirect: bitsNumber(vtcr, 37, 36) !== 0,
     setsAccessFlag: bit(vtcr, 21) && features.accessFlag,
-    protectedWalk: bit(hcr, 2),
+    protectedWalk: bit(hcr, 2) && !bit(hcr, 27),
   };
 }
 
@@ -85,7 +87,7 @@ function readRoot(vtcr: bigint, vttbr: bigint, features: Features): TableRoot | 
     vaBase: virt(0n),
     inputBits,
     startLevel,
-    table: tableBase(vttbr, entries, lpa2 || (lpa && physicalSize >= 6)),
+    table: tableBase(vttbr, entries, lpa2 || (lpa && physicalSize === 6)),
     entries,
     format: tableFormat(granule, { lpa, lpa2 }),
     outputBits: Math.min(addressBits(physicalSize), features.physicalAddressLimit, lpa || lpa2 ? 52 : 48),
@@ -96,17 +98,18 @@ function readRoot(vtcr: bigint, vttbr: bigint, features: Features): TableRoot | 
   };
 }
 
-/** By VTCR_EL2.SL0, and SL2 with FEAT_LPA2; undefined: reserved. */
+/** By VTCR_EL2.SL0, and SL2 with FEAT_LPA2; undefined: reserved, also for levels that the physical address size makes no use of. */
 function startLevelOf(vtcr: bigint, granule: GranuleBits, lpa2: boolean, features: Features): number | undefined {
   const sl0 = bitsNumber(vtcr, 7, 6);
+  const width = features.physicalAddressLimit;
   switch (granule) {
     case 12:
       if (lpa2 && bit(vtcr, 33)) return sl0 === 0 ? -1 : undefined;
-      return sl0 === 3 ? (features.smallTables ? 3 : undefined) : 2 - sl0;
+      return [2, 1, width >= 44 ? 0 : undefined, features.smallTables ? 3 : undefined][sl0];
     case 14:
-      return sl0 === 3 && !lpa2 ? undefined : 3 - sl0;
+      return [3, 2, width >= 42 ? 1 : undefined, lpa2 ? 0 : undefined][sl0];
     case 16:
-      return sl0 === 3 ? undefined : 3 - sl0;
+      return [3, 2, width >= 44 ? 1 : undefined, undefined][sl0];
   }
 }
 

@@ -64,14 +64,32 @@ function encodingOf(fields: Fields): SystemEncoding {
   };
 }
 
+/** The register or instruction that a trap names. DBGDTRTX_EL0 is DBGDTRRX_EL0 when it is written. */
+function trappedName(fields: Fields): string {
+  const name = systemRegisterName(encodingOf(fields));
+  return name === "DBGDTRRX_EL0" && !isSet(fields, "Direction") ? "DBGDTRTX_EL0" : name;
+}
+
+function registerName(number: number): string {
+  return number === 31 ? "XZR" : `X${number}`;
+}
+
 /** The trapped instruction as an assembler writes it: "MRS X3, SCTLR_EL1", "TLBI VAE1IS, X0". */
 function systemInstruction(fields: Fields): string {
-  const name = systemRegisterName(encodingOf(fields));
-  const number = numberOf(fields, "Rt");
-  const register = number === 31 ? "XZR" : `X${number}`;
+  const name = trappedName(fields);
+  const register = registerName(numberOf(fields, "Rt"));
   const isRead = isSet(fields, "Direction");
   if (numberOf(fields, "Op0") < 2 && !isRead) return `${name}, ${register}`;
   return isRead ? `MRS ${register}, ${name}` : `MSR ${name}, ${register}`;
+}
+
+/** The same for the instructions on 128 bits: "MRRS X2, X3, TTBR0_EL1", and SYSP by the name of the 64-bit instruction. */
+function systemInstruction128(fields: Fields): string {
+  const name = trappedName(fields);
+  const number = 2 * numberOf(fields, "Rt");
+  const registers = `${registerName(number)}, ${registerName(number + 1)}`;
+  if (isSet(fields, "Direction")) return `MRRS ${registers}, ${name}`;
+  return numberOf(fields, "Op0") < 2 ? `${name}, ${registers}` : `MSRR ${name}, ${registers}`;
 }
 
 function errorWords(fields: Fields): string {
@@ -97,6 +115,7 @@ const DETAILS: ReadonlyMap<number, (fields: Fields) => string> = new Map([
   [0x0d, (fields: Fields) => `BTYPE ${numberOf(fields, "BTYPE")}`],
   [0x11, immediateWords],
   [0x12, immediateWords],
+  [0x14, systemInstruction128],
   [0x15, immediateWords],
   [0x16, immediateWords],
   [0x17, immediateWords],
@@ -120,6 +139,7 @@ const DETAILS: ReadonlyMap<number, (fields: Fields) => string> = new Map([
   [0x35, watchpointWords],
   [0x38, commentWords],
   [0x3c, commentWords],
+  [0x3d, (fields: Fields) => `taken ${meaningOf(fields, "SYNC")}`],
 ]);
 
 function summarize(ec: number, ecName: string, fields: readonly DecodedField[]): string {
@@ -128,10 +148,10 @@ function summarize(ec: number, ecName: string, fields: readonly DecodedField[]):
   return details === undefined ? ecName : `${ecName}: ${details}`;
 }
 
-/** The register or instruction that EC 0x18 names over several fields, as one field more: ISS[21:1]. */
+/** The register or instruction that EC 0x14 and 0x18 name over several fields, as one field more: ISS[21:1]. */
 function withSystemRegister(ec: number, esr: bigint, fields: readonly DecodedField[]): readonly DecodedField[] {
-  if (ec !== 0x18) return fields;
-  const meaning = systemRegisterName(encodingOf(new Map(fields.map((field) => [field.name, field]))));
+  if (ec !== 0x18 && ec !== 0x14) return fields;
+  const meaning = trappedName(new Map(fields.map((field) => [field.name, field])));
   return [{ name: "Register", value: (esr >> 1n) & 0x1fffffn, meaning, high: 21, low: 1 }, ...fields];
 }
 

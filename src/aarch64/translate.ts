@@ -9,9 +9,18 @@ import { bit } from "../base/bits.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { PageSource } from "../base/memory.ts";
 import { type Attributes, combineStages, flatAttributes, leafAttributes } from "./attributes.ts";
-import { descriptorKind, INVALID, type Inherited, inherit, leafKey, outputPage, TABLE } from "./descriptor.ts";
+import {
+  blockPage,
+  descriptorKind,
+  INVALID,
+  type Inherited,
+  inherit,
+  leafKey,
+  outputPage,
+  TABLE,
+} from "./descriptor.ts";
 import { faultText, type TranslationFault } from "./fault.ts";
-import { levelShift, tableEntries } from "./granule.ts";
+import { entryPages, levelShift, tableEntries } from "./granule.ts";
 import type { Regime, TableRoot } from "./regime-model.ts";
 import {
   IntermediateTables,
@@ -89,7 +98,10 @@ export class Translator {
     return { steps: [], result: this.#fault("translation", 0, "outside the address range of every TTBR in use") };
   }
 
-  #flat(va: VirtAddr): Translation {
+  #flat(tagged: VirtAddr): Translation {
+    const { topByteIgnored } = this.regime;
+    const ignored = bit(tagged, 55) ? topByteIgnored.upper : topByteIgnored.lower;
+    const va = ignored ? withoutTag(tagged) : tagged;
     if (va >> BigInt(this.regime.physicalBits) !== 0n) {
       return this.#fault("address size", 0, "translation is off and the address is wider than a physical one");
     }
@@ -123,7 +135,8 @@ export class Translator {
       const { stage } = this.regime.controls;
       steps.push({ stage, level, ...this.#place(table, at), index, descriptor, kind: KIND_NAMES[kind], root });
       if (kind === INVALID) return { steps, result: this.#fault("translation", level) };
-      const output = outputPage(low, high, format);
+      const pages = entryPages(format.granuleBits, level);
+      const output = kind === TABLE ? outputPage(low, high, format) : blockPage(low, high, format, pages);
       if (output >= end) return { steps, result: this.#fault("address size", level) };
       if (kind !== TABLE) {
         const key = leafKey(low, high, inherited, level, format);
@@ -146,7 +159,7 @@ export class Translator {
 
   #leaf(va: VirtAddr, output: number, shift: number, key: number, root: TableRoot): Translation {
     const offsetMask = (1n << BigInt(shift)) - 1n;
-    const pa = (pageAddress(output) & ~offsetMask) | (va & offsetMask);
+    const pa = pageAddress(output) | (va & offsetMask);
     return { mapped: true, pa: phys(pa), attributes: leafAttributes(key, root, this.regime) };
   }
 }

@@ -10,12 +10,21 @@
 import type { PageSource } from "../base/memory.ts";
 import { type Attributes, flatAttributes, leafAttributes } from "./attributes.ts";
 import { throughStage2 } from "./compose.ts";
-import { descriptorKind, INVALID, type Inherited, inherit, leafKey, outputPage, TABLE } from "./descriptor.ts";
+import {
+  blockPage,
+  descriptorKind,
+  INVALID,
+  type Inherited,
+  inherit,
+  leafKey,
+  outputPage,
+  TABLE,
+} from "./descriptor.ts";
 import { entryPages, LAST_LEVEL, tableEntries } from "./granule.ts";
-import { LeafDecoder } from "./leaf-runs.ts";
+import { LeafDecoder, RUN_SIZE } from "./leaf-runs.ts";
 import { type LostRun, MAX_RUNS, type RegimeMap, type Run, type TableRef } from "./regime-map.ts";
 import type { Regime, TableRoot, Undecoded } from "./regime-model.ts";
-import { isWords, pageAddress, pageNumberOf, type TablePart, type TableReader, tableParts } from "./table-pages.ts";
+import { isWords, pageNumberOf, type TablePart, type TableReader, tableParts } from "./table-pages.ts";
 import { outputEnd, tableReader } from "./translate.ts";
 
 /** Pages of tables visited in one walk, each time they are referred to: what 512 GiB in pages of 4 KiB need. */
@@ -23,6 +32,10 @@ export const DEFAULT_MAX_VISITS = 2 ** 18;
 /** The address space from the top downwards and from 0 upwards that a TTBR can translate: 2^52 bytes each. */
 const HALF_PAGES = 2 ** 40;
 const UPPER_HALF = 2 ** 52 - HALF_PAGES;
+
+/** Descriptors in a page of a table. */
+const PAGE_ENTRIES = 512;
+const LEVELS = [-1, 0, 1, 2, LAST_LEVEL];
 
 export interface MapOptions {
   /** The most table pages visited, counting each reference. Default 262,144. */
@@ -87,30 +100,42 @@ class Walk {
   }
 
   #table(parts: readonly TablePart[], level: number, start: number, inherited: Inherited, runs: RunList): void {
-    const pages = entryPages(runs.root.format.granuleBits, level);
     let at = start;
     for (const part of parts) {
       this.#part(part, level, at, inherited, runs);
-      at += part.count * pages;
+      at += part.count * runs.entryPages(level);
     }
   }
 
   #part(part: TablePart, level: number, start: number, inherited: Inherited, runs: RunList): void {
-    const { format } = runs.root;
-    const pages = entryPages(format.granuleBits, level);
     const words = this.#tables.get(part.pageNumber);
-    if ("fault" in words) return;
-    const place = this.#tables.locate(part.pageNumber);
-    const pageNumber = "page" in place ? place.page : undefined;
+    if (!isWords(words) && "fault" in words) return;
+    const pageNumber = this.#physical(part.pageNumber);
     const overrun = --this.#visitsLeft < 0 || this.#runs.length > MAX_RUNS;
     if (!isWords(words) || pageNumber === undefined || overrun) {
+      const pages = runs.entryPages(level) * part.count;
       const code = isWords(words) ? "too-many-tables" : words.missing;
-      this.#lost.push({ start, pages: pages * part.count, table: pageNumber, level, code });
+      this.#lost.push({ start, pages, table: pageNumber, level, code });
       return;
     }
     this.#seen.set(pageNumber * 8 + level + 1, { pageNumber, level });
     if (level === LAST_LEVEL) runs.addLeaves(words, part, start, inherited);
     else this.#entries(words, part, level, start, inherited, runs);
+  }
+
+  /** The physical page of a page of tables; undefined when it has none that is known. */
+  #physical(pageNumber: number): number | undefined {
+    if (this.#regime.behind === undefined) return pageNumber;
+    const place = this.#tables.locate(pageNumber);
+    return "page" in place ? place.page : undefined;
+  }
+
+  /** The table that a descriptor names: whole pages. */
+  #below(page: number, level: number, start: number, inherited: Inherited, runs: RunList): void {
+    const pages = runs.entryPages(level) * PAGE_ENTRIES;
+    for (let i = 0; i < runs.tablePages; i++) {
+      this.#part({ pageNumber: page + i, first: 0, count: PAGE_ENTRIES }, level, start + i * pages, inherited, runs);
+    }
   }
 
   #entries(
@@ -122,20 +147,19 @@ class Walk {
     runs: RunList,
   ): void {
     const { format, hierarchical } = runs.root;
-    const pages = entryPages(format.granuleBits, level);
+    const pages = runs.entryPages(level);
     for (let i = 0; i < count; i++) {
       const low = words[2 * (first + i)] as number;
       const kind = descriptorKind(low, level, format);
       if (kind === INVALID) continue;
       const high = words[2 * (first + i) + 1] as number;
-      const output = outputPage(low, high, format);
+      const output = kind === TABLE ? outputPage(low, high, format) : blockPage(low, high, format, pages);
       if (output >= runs.outputEnd) continue;
       const at = start + i * pages;
       if (kind === TABLE) {
-        const parts = tableParts(pageAddress(output), tableEntries(format.granuleBits));
-        this.#table(parts, level + 1, at, hierarchical ? inherit(inherited, high) : 0, runs);
+        this.#below(output, level + 1, at, hierarchical ? inherit(inherited, high) : 0, runs);
       } else {
-        runs.add(at, pages, output - (output % pages), leafKey(low, high, inherited, level, format));
+        runs.add(at, pages, output, leafKey(low, high, inherited, level, format));
       }
     }
   }
@@ -145,6 +169,9 @@ class Walk {
 class RunList {
   readonly root: TableRoot;
   readonly outputEnd: number;
+  /** Pages of a table that a descriptor names. */
+  readonly tablePages: number;
+  readonly #entryPages: readonly number[];
   readonly #regime: Regime;
   readonly #runs: Run[];
   readonly #leaves: LeafDecoder;
@@ -154,18 +181,26 @@ class RunList {
   constructor(runs: Run[], root: TableRoot, regime: Regime) {
     this.root = root;
     this.outputEnd = outputEnd(root);
+    const { granuleBits } = root.format;
+    this.tablePages = tableEntries(granuleBits) / PAGE_ENTRIES;
+    this.#entryPages = LEVELS.map((level) => entryPages(granuleBits, level));
     this.#regime = regime;
     this.#runs = runs;
     this.#leaves = new LeafDecoder(root.format, this.outputEnd);
   }
 
+  /** What an entry of a level translates, in pages. */
+  entryPages(level: number): number {
+    return this.#entryPages[level + 1] as number;
+  }
+
   /** The leaves of a page of the last level. */
   addLeaves(words: Uint32Array, part: TablePart, start: number, inherited: Inherited): void {
-    const pages = entryPages(this.root.format.granuleBits, LAST_LEVEL);
-    const { entries, lengths, outputs, keys } = this.#leaves.runs(words, part, inherited);
-    for (let i = 0; i < entries.length; i++) {
-      const at = start + (entries[i] as number) * pages;
-      this.add(at, (lengths[i] as number) * pages, outputs[i] as number, keys[i] as number);
+    const pages = this.entryPages(LAST_LEVEL);
+    const leaves = this.#leaves.runs(words, part, inherited);
+    for (let i = 0; i < leaves.length; i += RUN_SIZE) {
+      const at = start + (leaves[i] as number) * pages;
+      this.add(at, (leaves[i + 1] as number) * pages, leaves[i + 2] as number, leaves[i + 3] as number);
     }
   }
 

@@ -22,6 +22,8 @@ const attributeFields = {
   execute: Permission,
   el0: Nullable(Access),
   memory: Type.String(),
+  /** The memory type for instruction fetches. */
+  fetch: Type.String(),
   shareability: Type.Enum(["inner", "outer", "none", "reserved"]),
   granule: Type.Integer(),
   level: Nullable(Type.Integer()),

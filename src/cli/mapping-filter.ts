@@ -100,8 +100,11 @@ function changedPieces(capture: Capture, view: PointView, regime: RegimeName, al
 function intersection(mapping: Mapping, change: { readonly va: bigint; readonly size: bigint }): Mapping[] {
   const skipped = change.va > mapping.va ? change.va - mapping.va : 0n;
   const start = mapping.va + skipped;
-  const [end, changeEnd] = [mapping.va + mapping.size, change.va + change.size];
-  const size = (changeEnd < end ? changeEnd : end) - start;
+  const size = minimum(mapping.va + mapping.size, change.va + change.size) - start;
   if (size <= 0n) return [];
   return [{ ...mapping, va: virt(start), pa: phys(mapping.pa + skipped), size }];
+}
+
+function minimum(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }

@@ -63,6 +63,7 @@ function sectionOf(image: LoadedImage, va: bigint, size: bigint): string | null 
 function sameButForExecution(before: Attributes, after: Attributes): boolean {
   return (
     before.memory === after.memory &&
+    before.fetch === after.fetch &&
     before.shareability === after.shareability &&
     before.accessFlag === after.accessFlag &&
     before.global === after.global &&

@@ -17,15 +17,19 @@ export interface TableChange {
  * still be there: nothing is said of it.
  */
 export function diffTables(name: RegimeName, before: PointView, after: PointView): readonly TableChange[] {
-  const old = tablePages(before.map(name));
-  const now = tablePages(after.map(name));
-  const all = [...new Set([...old, ...now])].sort((a, b) => a - b);
-  return all.flatMap((pageNumber): TableChange[] => {
-    const pa = pageAddress(pageNumber);
-    if (!old.has(pageNumber)) return isWhole(before.map(name)) ? [{ regime: name, pa, kind: "added" }] : [];
-    if (!now.has(pageNumber)) return isWhole(after.map(name)) ? [{ regime: name, pa, kind: "removed" }] : [];
-    return sameContents(before, after, pa) ? [] : [{ regime: name, pa, kind: "changed" }];
-  });
+  const [oldMap, newMap] = [before.map(name), after.map(name)];
+  const [old, now] = [tablePages(oldMap), tablePages(newMap)];
+  const changes: [pageNumber: number, kind: TableChange["kind"]][] = [];
+  for (const pageNumber of old) {
+    if (!now.has(pageNumber)) changes.push([pageNumber, "removed"]);
+    else if (!sameContents(before, after, pageAddress(pageNumber))) changes.push([pageNumber, "changed"]);
+  }
+  for (const pageNumber of now) if (!old.has(pageNumber)) changes.push([pageNumber, "added"]);
+  const untold = { added: !isWhole(oldMap), removed: !isWhole(newMap), changed: false };
+  return changes
+    .filter(([, kind]) => !untold[kind])
+    .sort(([a], [b]) => a - b)
+    .map(([pageNumber, kind]) => ({ regime: name, pa: pageAddress(pageNumber), kind }));
 }
 
 function isWhole(map: RegimeMap | undefined): boolean {
@@ -37,8 +41,8 @@ function tablePages(map: RegimeMap | undefined): ReadonlySet<number> {
 }
 
 function sameContents(before: PointView, after: PointView, pa: PhysAddr): boolean {
-  const a = before.page(pa);
-  const b = after.page(pa);
+  const a = before.point.pages.get(pa);
+  const b = after.point.pages.get(pa);
   if (a?.state !== "present" || b?.state !== "present") return false;
-  return Buffer.compare(a.bytes, b.bytes) === 0;
+  return a.bytes === b.bytes || Buffer.compare(a.bytes, b.bytes) === 0;
 }

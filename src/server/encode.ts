@@ -37,9 +37,23 @@ function orNull(value: bigint | undefined): string | null {
 }
 
 function encodeAttributes(attributes: Attributes): Omit<SideJson, "pa"> {
-  const { read, write, execute, el0, memory, shareability, granule, level } = attributes;
+  const { read, write, execute, el0, memory, fetch, shareability, granule, level } = attributes;
   const { contiguous, accessFlag, global, guarded } = attributes;
-  return { read, write, execute, el0, memory, shareability, granule, level, contiguous, accessFlag, global, guarded };
+  return {
+    read,
+    write,
+    execute,
+    el0,
+    memory,
+    fetch,
+    shareability,
+    granule,
+    level,
+    contiguous,
+    accessFlag,
+    global,
+    guarded,
+  };
 }
 
 function encodeSide(side: MappingSide | null): SideJson | null {

@@ -27,6 +27,8 @@ const CHUNK_HEADER_SIZE = 12;
 const MAX_META = 256 << 20;
 const MAX_PAGES = 1 << 18;
 const MAX_TEXT = 4096;
+/** In tables everything looks like everything: from level 5 on zlib takes five times as long over them, and gains nothing. */
+const PAGE_LEVEL = 4;
 
 /** A capture as the bytes of an `.ebs` file. */
 export function encodeCapture(capture: Capture): Uint8Array {
@@ -58,7 +60,7 @@ export function encodeCapture(capture: Capture): Uint8Array {
   return Buffer.concat([
     header,
     chunk("META", deflateSync(JSON.stringify(meta))),
-    chunk("PAGE", Buffer.concat([count, deflateSync(pages.bytes())])),
+    chunk("PAGE", Buffer.concat([count, deflateSync(pages.bytes(), { level: PAGE_LEVEL })])),
     chunk("END ", Buffer.alloc(0)),
   ]);
 }
@@ -81,9 +83,10 @@ function mapValues<K extends string, A, B>(object: Readonly<Record<K, A>>, chang
   return Object.fromEntries(entries.map(([key, value]) => [key, change(value)])) as Record<K, B>;
 }
 
-/** Pages by content. */
+/** Pages by content. Points share the objects of pages that did not change between them: those are known by sight. */
 class PageTable {
-  readonly #indices = new Map<string, number>();
+  readonly #byObject = new Map<Uint8Array, number>();
+  readonly #byDigest = new Map<string, number>();
   readonly #pages: Uint8Array[] = [];
 
   get count(): number {
@@ -91,11 +94,13 @@ class PageTable {
   }
 
   indexOf(page: Uint8Array): number {
+    const seen = this.#byObject.get(page);
+    if (seen !== undefined) return seen;
     const digest = createHash("sha256").update(page).digest("base64");
-    const known = this.#indices.get(digest);
-    if (known !== undefined) return known;
-    this.#indices.set(digest, this.#pages.length);
-    return this.#pages.push(page) - 1;
+    const index = this.#byDigest.get(digest) ?? this.#pages.push(page) - 1;
+    this.#byDigest.set(digest, index);
+    this.#byObject.set(page, index);
+    return index;
   }
 
   bytes(): Buffer {

@@ -58,7 +58,7 @@ describe("register tables", () => {
 
   it("cites the Arm ARM and its own name in every description", () => {
     for (const description of REGISTER_DESCRIPTIONS) {
-      expect(description.source).toMatch(/^Arm ARM DDI 0487, /);
+      expect(description.source).toMatch(/^Arm ARM DDI 0487 M\.a, /);
       expect(description.source).toContain(description.name === "cpsr" ? "PSTATE" : description.name);
     }
   });
@@ -84,6 +84,43 @@ describe("register tables", () => {
         }
       }
     }
+  });
+});
+
+/** What has to have a table, as a user would list it; numbers are ends of ranges. */
+const WANTED =
+  "SCTLR_EL1 SCTLR_EL2 SCTLR_EL3 SCTLR2_EL1 SCTLR2_EL2 SCTLR2_EL3 TCR_EL1 TCR_EL2 TCR_EL3 TCR2_EL1 TCR2_EL2 TTBR0_EL1 " +
+  "TTBR0_EL2 TTBR0_EL3 TTBR1_EL1 TTBR1_EL2 MAIR_EL1 MAIR_EL2 MAIR_EL3 MAIR2_EL1 MAIR2_EL2 MAIR2_EL3 AMAIR_EL1 AMAIR_EL2 " +
+  "AMAIR_EL3 AMAIR2_EL1 AMAIR2_EL2 AMAIR2_EL3 VBAR_EL1 VBAR_EL2 VBAR_EL3 ESR_EL1 ESR_EL2 ESR_EL3 FAR_EL1 FAR_EL2 FAR_EL3 " +
+  "ELR_EL1 ELR_EL2 ELR_EL3 SPSR_EL1 SPSR_EL2 SPSR_EL3 CPACR_EL1 CPTR_EL2 CPTR_EL3 CONTEXTIDR_EL1 CONTEXTIDR_EL2 PAR_EL1 " +
+  "TPIDR_EL0 TPIDR_EL1 TPIDR_EL2 TPIDR_EL3 TPIDRRO_EL0 TPIDR2_EL0 HCR_EL2 HCRX_EL2 VTCR_EL2 VTTBR_EL2 VSTCR_EL2 VSTTBR_EL2 " +
+  "VMPIDR_EL2 HPFAR_EL2 MDCR_EL2 MDCR_EL3 SCR_EL3 CNTHCTL_EL2 CNTKCTL_EL1 CNTFRQ_EL0 CNTVOFF_EL2 CNTPOFF_EL2 CNTP_CTL_EL0 " +
+  "CNTV_CTL_EL0 CNTHP_CTL_EL2 CNTHV_CTL_EL2 CNTHPS_CTL_EL2 CNTHVS_CTL_EL2 CNTPS_CTL_EL1 PIR_EL1 PIR_EL2 PIR_EL3 PIRE0_EL1 " +
+  "PIRE0_EL2 POR_EL0 POR_EL1 POR_EL2 POR_EL3 S2PIR_EL2 ID_AA64MMFR0_EL1 ID_AA64MMFR1_EL1 ID_AA64MMFR2_EL1 ID_AA64MMFR3_EL1 " +
+  "ID_AA64MMFR4_EL1 ID_AA64ISAR0_EL1 ID_AA64ISAR1_EL1 ID_AA64ISAR2_EL1 ID_AA64ISAR3_EL1 ID_AA64PFR0_EL1 ID_AA64PFR1_EL1 " +
+  "ID_AA64PFR2_EL1 ID_AA64DFR0_EL1 ID_AA64DFR1_EL1 MDSCR_EL1 DBGBCR0_EL1 DBGBCR15_EL1 DBGBVR0_EL1 DBGBVR15_EL1 " +
+  "DBGWCR0_EL1 DBGWCR15_EL1 DBGWVR0_EL1 DBGWVR15_EL1 OSLSR_EL1 OSLAR_EL1 OSDLR_EL1 MDCCINT_EL1 DBGPRCR_EL1 DBGCLAIMSET_EL1 " +
+  "DBGCLAIMCLR_EL1 cpsr SCTLR_EL12 TCR_EL12 TTBR0_EL12 ESR_EL12 SPSR_EL12 CNTP_CTL_EL02 CNTV_CVAL_EL02";
+
+describe("which registers have a table", () => {
+  it.each(WANTED.split(" "))("%s has one", (name) => {
+    expect(describeRegister(name)?.fields.length).toBeGreaterThan(0);
+  });
+
+  it("describes SCTLR_EL12 as SCTLR_EL1 and CNTV_CTL_EL02 as CNTV_CTL_EL0", () => {
+    expect(describeRegister("SCTLR_EL12")).toBe(describeRegister("SCTLR_EL1"));
+    expect(describeRegister("CNTV_CTL_EL02")).toBe(describeRegister("CNTV_CTL_EL0"));
+  });
+
+  it("describes all breakpoints by one table, and none above 63", () => {
+    expect(describeRegister("DBGBCR63_EL1")).toBe(describeRegister("DBGBCR0_EL1"));
+    for (const name of ["DBGBCR64_EL1", "DBGBCR_EL1", "DBGBCR00_EL1", "DBGXCR0_EL1", "SCTLR_EL22", "XSCTLR_EL12"]) {
+      expect(describeRegister(name), name).toBeUndefined();
+    }
+  });
+
+  it("gives the same fields each time", () => {
+    expect(describeRegister("HCR_EL2")?.fields).toBe(describeRegister("HCR_EL2")?.fields);
   });
 });
 
@@ -155,6 +192,54 @@ describe("decodeFields", () => {
       expect(meaningOf(name, 0x30c5_1835n, "M")).toBe("MMU on");
     }
     expect(meaningOf("SCTLR_EL2", 1n << 18n, "nTWE", { e2h: true })).toBe("not trapped");
+  });
+
+  it("reads bit 12 of TCR2_EL2 as AMEC0 in both layouts, and E0POE with E2H=1 only", () => {
+    for (const e2h of [false, true]) expect(bitsOf("TCR2_EL2", 1n << 12n, "AMEC0", { e2h })).toBe(1n);
+    expect(meaningOf("TCR2_EL2", 1n << 2n, "E0POE", { e2h: true })).toBe("on");
+    expect(bitsOf("TCR2_EL2", 1n << 2n, "E0POE")).toBeUndefined();
+  });
+
+  it("reads a field of PIR_EL1, PIRE0_EL1 and POR_EL0 as a permission", () => {
+    expect(meaningOf("PIR_EL1", 0x5n << 4n, "Perm1")).toBe("read, write; overlay applies");
+    expect(meaningOf("PIR_EL1", 0xcn << 60n, "Perm15")).toBe("read, write");
+    expect(meaningOf("PIRE0_EL1", 0x9n, "Perm0")).toBe("read, GCS read and write");
+    expect(meaningOf("POR_EL0", 0x7n, "Perm0")).toBe("read, write, execute");
+  });
+
+  it("reads MAIR2_EL1 as the memory types for AttrIndx 8 to 15", () => {
+    expect(meaningOf("MAIR2_EL1", 0xffn << 56n, "Attr7")).toBe("Normal WB RAWA");
+    expect(describeRegister("MAIR2_EL1")?.fields[0]?.meaning).toBe("Memory type for AttrIndx 15");
+  });
+
+  it("reads DBGBCR0_EL1=0x1e5 as a breakpoint on an address, enabled", () => {
+    expect(meaningOf("DBGBCR0_EL1", 0x1e5n, "BT")).toBe("address match");
+    expect(meaningOf("DBGBCR0_EL1", 0x1e5n, "BAS")).toBe("the word, A64 and A32");
+    expect(meaningOf("DBGBCR0_EL1", 0x1e5n, "E")).toBe("enabled");
+    expect(bitsOf("DBGBCR0_EL1", 0x1e5n, "PMC")).toBe(2n);
+  });
+
+  it("reads DBGWCR1_EL1=0x1ff5 as a watchpoint on eight bytes for stores", () => {
+    expect(meaningOf("DBGWCR1_EL1", 0x1ff5n, "LSC")).toBe("stores");
+    expect(bitsOf("DBGWCR1_EL1", 0x1ff5n, "BAS")).toBe(0xffn);
+  });
+
+  it("has no field of FEAT_TME, which Arm has withdrawn", () => {
+    for (const [name, bit] of [
+      ["SCTLR_EL1", 53n],
+      ["HCR_EL2", 39n],
+      ["SCR_EL3", 34n],
+    ] as const) {
+      expect(unnamedBits(name, 1n << bit), name).toBe(1n << bit);
+    }
+  });
+
+  it("reads the debug features of a Cortex-A57, ID_AA64DFR0_EL1=0x10305106", () => {
+    expect(meaningOf("ID_AA64DFR0_EL1", 0x1030_5106n, "DebugVer")).toBe("Armv8.0");
+    expect(meaningOf("ID_AA64DFR0_EL1", 0x1030_5106n, "PMUVer")).toBe("FEAT_PMUv3");
+    expect(bitsOf("ID_AA64DFR0_EL1", 0x1030_5106n, "BRPs")).toBe(5n);
+    expect(bitsOf("ID_AA64DFR0_EL1", 0x1030_5106n, "WRPs")).toBe(3n);
+    expect(unnamedBits("ID_AA64DFR0_EL1", 0x1030_5106n)).toBe(0n);
   });
 
   it("has an ASID in TTBR0_EL2 only with E2H=1", () => {
@@ -260,8 +345,15 @@ describe("registerClass", () => {
     ["control", "CPTR_EL2 VTCR_EL2 VTTBR_EL2 SCR_EL3 ACTLR_EL1 CONTEXTIDR_EL1 SCTLR VBAR CPACR HFGRTR_EL2 HDFGWTR_EL2"],
     ["exception", "ESR_EL1 FAR_EL1 ELR_EL2 SPSR_EL1 AFSR0_EL1 AFSR1_EL2 HPFAR_EL2 PAR_EL1 DISR_EL1 VDISR_EL2 ISR_EL1"],
     ["general", "x0 x30 sp pc cpsr v0 v31 fpsr fpcr SP_EL0 SP_EL1 TPIDR_EL1 TPIDRRO_EL0"],
+    [
+      "control",
+      "SCTLR2_EL1 TCR2_EL2 PIR_EL1 PIRE0_EL2 POR_EL0 S2PIR_EL2 MAIR2_EL3 AMAIR2_EL1 VSTCR_EL2 VMPIDR_EL2 SMCR_EL1",
+    ],
+    ["control", "SCTLRMASK_EL1 TCR2ALIAS_EL1 HAFGRTR_EL2 HFGITR2_EL2 ZCR_EL12 RCWSMASK_EL1 SCTLR_EL12"],
+    ["exception", "MFAR_EL3 PFAR_EL1 VSESR_EL2 ESR_EL12"],
     ["timer", "CNTFRQ_EL0 CNTV_CTL_EL0 CNTHCTL_EL2 CNTKCTL_EL1"],
     ["debug", "DBGBVR0_EL1 DBGWCR1 MDSCR_EL1 MDCR_EL2 OSLAR_EL1 OSLSR_EL1 PMCR_EL0 PMCCNTR_EL0"],
+    ["debug", "MDSELR_EL1 MDSTEPOP_EL1 MDCCINT_EL1 DBGAUTHSTATUS_EL1 MDCR_EL3"],
     ["other", "MIDR_EL1 ID_AA64PFR0_EL1 CTR_EL0 x31 ICC_PMR_EL1 RNDR"],
   ])("puts into %s: %s", (expected, names) => {
     for (const name of names.split(" ")) expect(registerClass(name), name).toBe(expected);
@@ -271,6 +363,12 @@ describe("registerClass", () => {
 describe("systemRegisterName", () => {
   it("names a numbered debug register from CRm", () => {
     expect(systemRegisterName({ op0: 2, op1: 0, crn: 0, crm: 3, op2: 4 })).toBe("DBGBVR3_EL1");
+  });
+
+  it("names numbered registers of other groups", () => {
+    expect(systemRegisterName({ op0: 3, op1: 3, crn: 14, crm: 11, op2: 6 })).toBe("PMEVCNTR30_EL0");
+    expect(systemRegisterName({ op0: 3, op1: 4, crn: 12, crm: 13, op2: 7 })).toBe("ICH_LR15_EL2");
+    expect(systemRegisterName({ op0: 3, op1: 3, crn: 13, crm: 12, op2: 3 })).toBe("AMEVCNTR13_EL0");
   });
 
   it("names an unknown encoding as an assembler would", () => {

@@ -139,7 +139,68 @@ describe("decodeSyndrome: trapped System registers", () => {
   });
 });
 
+describe("decodeSyndrome: trapped 128-bit instructions", () => {
+  const TRAP = "Trapped MSRR, MRRS or 128-bit System instruction execution in AArch64 state";
+  const trap = (rt: number, read: boolean): bigint =>
+    esrOf(0x14, BigInt((3 << 20) | (2 << 10) | (rt << 6) | (read ? 1 : 0)));
+
+  it.each(
+    hexed([
+      [trap(1, true), "MRRS X2, X3, TTBR0_EL1"],
+      [trap(15, false), "MSRR TTBR0_EL1, X30, XZR"],
+    ]),
+  )("writes %s as %s", (_hex, instruction, esr) => {
+    expect(decodeSyndrome(esr).summary).toBe(`${TRAP}: ${instruction}`);
+  });
+
+  it("gives the register as a field, and its pair in [9:6]", () => {
+    expect(field(trap(1, true), "Register")).toMatchObject({ meaning: "TTBR0_EL1" });
+    expect(field(trap(15, true), "Rt")).toMatchObject({ value: 15n });
+  });
+});
+
+describe("decodeSyndrome: late extensions", () => {
+  it("gives FnP, PFV and WU of a data abort without ISV, where they are set", () => {
+    const esr = esrOf(0x25, (3n << 16n) | (1n << 15n) | (1n << 14n) | 0x10n);
+    expect(field(esr, "WU")).toMatchObject({ meaning: "updated" });
+    expect(field(esr, "FnP")).toMatchObject({ meaning: "yes" });
+    expect(field(esr, "PFV")).toMatchObject({ meaning: "yes" });
+    for (const name of ["WU", "FnP", "PFV"]) expect(field(esrOf(0x25, 0x10n), name)).toBeUndefined();
+    expect(field(esr | (1n << 24n), "FnP")).toBeUndefined();
+  });
+
+  it("gives HDBSSF and TnD out of ISS2", () => {
+    expect(field((1n << 43n) | esrOf(0x24, 0xfn), "HDBSSF")).toMatchObject({ meaning: "yes" });
+    expect(field((1n << 42n) | esrOf(0x24, 0xfn), "TnD")).toMatchObject({ meaning: "yes" });
+  });
+
+  it("gives ELS, VFV, WnRV and WnR of an SError, where they are set", () => {
+    const esr = esrOf(0x2f, (1n << 18n) | (1n << 15n) | 0xd1n);
+    expect(field(esr, "ELS")).toMatchObject({ meaning: "yes" });
+    expect(field(esr, "VFV")).toMatchObject({ meaning: "yes" });
+    expect(field(esr, "WnR")).toMatchObject({ meaning: "write" });
+    for (const name of ["ELS", "VFV", "WnRV", "WnR"]) expect(field(esrOf(0x2f, 0x11n), name)).toBeUndefined();
+    expect(field(esrOf(0x2f, 0x2011n), "IESB")).toMatchObject({ meaning: "yes" });
+  });
+});
+
 describe("decodeSyndrome: other classes", () => {
+  it("names what a Granule Protection Check found", () => {
+    const esr = esrOf(0x1e, (0b000101n << 14n) | 0x28n);
+    expect(field(esr, "GPCSC")).toMatchObject({ meaning: "GPT walk fault, level 1" });
+  });
+
+  it("says whether a profiling exception was synchronous", () => {
+    expect(decodeSyndrome(esrOf(0x3d, 1n)).summary).toBe("Profiling exception: taken synchronously");
+    expect(field(esrOf(0x3d, 0x3en), "FSC")).toMatchObject({ value: 0x1fn });
+  });
+
+  it("writes one encoding as DBGDTRRX_EL0 when it is read and DBGDTRTX_EL0 when it is written", () => {
+    const iss = (2n << 20n) | (3n << 14n) | (5n << 1n);
+    expect(decodeSyndrome(esrOf(0x18, iss | 1n)).summary).toContain("MRS X0, DBGDTRRX_EL0");
+    expect(decodeSyndrome(esrOf(0x18, iss)).summary).toContain("MSR DBGDTRTX_EL0, X0");
+  });
+
   it("takes the registers of a memory copy apart", () => {
     const esr = esrOf(0x27, (1n << 16n) | (1n << 10n) | (2n << 5n) | 3n);
     expect(field(esr, "destreg")).toMatchObject({ value: 1n });
@@ -187,7 +248,13 @@ describe("faultStatus", () => {
     expect(faultStatus(Number.parseInt(code, 2))).toBe(words);
   });
 
-  it("leaves reserved codes without a name", () => {
-    for (const code of [0b011001, 0b011010, 0b100000, 0b111111]) expect(faultStatus(code)).toBeUndefined();
+  /** All codes that ESR_ELx.DFSC has, in hexadecimal: Arm ARM DDI 0487, D24.2 ESR_EL1. */
+  const DEFINED =
+    "00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 10 11 12 13 14 15 16 17 18 1b 1c 1d 1e 1f " +
+    "21 22 23 24 25 26 27 28 29 2a 2b 2c 30 31 34 35";
+
+  it("names the codes that are defined, and no others", () => {
+    const named = Array.from({ length: 64 }, (_, code) => code).filter((code) => faultStatus(code) !== undefined);
+    expect(named.map((code) => code.toString(16).padStart(2, "0")).join(" ")).toBe(DEFINED);
   });
 });

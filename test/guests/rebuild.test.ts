@@ -44,12 +44,15 @@ function expectSameBytes(built: Buffer, committed: Buffer, name: string): void {
   ).toBe(length);
 }
 
-describe.each(["handoff"])("guest %s", (name) => {
+describe.each([
+  ["handoff", "handoff.efi"],
+  ["translate", "translate.elf"],
+])("guest %s", (name, file) => {
   const folder = join(guests, name);
-  const committed = () => readFileSync(join(folder, `${name}.efi`));
+  const committed = () => readFileSync(join(folder, file));
 
   it("is what its sources build", () => {
-    expectSameBytes(build(folder, join(scratch, `${name}.efi`)), committed(), name);
+    expectSameBytes(build(folder, join(scratch, file)), committed(), name);
   });
 
   it("builds to the same bytes in another folder", () => {

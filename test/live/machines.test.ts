@@ -5,7 +5,6 @@ import {
   AAVMF_2025,
   ebscope,
   ebscopeJson,
-  Guest,
   HANDOFF,
   type MachineOptions,
   machine,
@@ -13,8 +12,6 @@ import {
   QEMU_10,
   temporaryFolder,
 } from "../support/live.ts";
-import { decoderMismatches } from "../support/plain-capture.ts";
-import { registerMismatches, translationMismatches } from "../support/witness.ts";
 
 interface RegisterOutput {
   cpu: number;
@@ -120,30 +117,4 @@ describe("QEMU 7.2 and 10.0", () => {
       expect(old.pages).toBe(recent.pages);
     },
   );
-});
-
-describe.each([
-  { name: "QEMU 7.2, EL1", regime: "EL1&0" as const, options: {} },
-  { name: "QEMU 7.2, EL2", regime: "EL2" as const, options: { machine: "virt,virtualization=on" } },
-  {
-    name: "QEMU 10.0, EL2 with E2H",
-    regime: "EL2&0" as const,
-    options: { qemu: QEMU_10, machine: "virt,virtualization=on", cpu: "max", firmware: AAVMF_2025 },
-  },
-])("a snapshot of the UEFI shell on $name", ({ regime, options }) => {
-  it("has the translations of QEMU and the registers of gdb", async () => {
-    using folder = temporaryFolder();
-    await using guest = await new Guest(options).listening();
-    await guest.shows(/Shell>/);
-    await guest.monitor("stop");
-    const file = join(folder.path, "now.ebs");
-    const { code, stderr } = await ebscope("snapshot", "--pause", "--gdb", guest.address, "-o", file);
-    expect(code, stderr).toBe(0);
-    expect(await guest.status()).toBe("paused");
-    expect(await translationMismatches(guest, file, regime, 400)).toEqual([]);
-    expect(await decoderMismatches(file, "now", regime, 2000)).toEqual([]);
-    const { compared, mismatches } = await registerMismatches(guest, file);
-    expect(compared).toBeGreaterThan(100);
-    expect(mismatches).toEqual([]);
-  });
 });

@@ -239,18 +239,27 @@ export class Guest implements AsyncDisposable {
 
   /** Runs a command of the human monitor, over QMP. */
   async monitor(command: string): Promise<string> {
-    const answer = await this.#qmp({ execute: "human-monitor-command", arguments: { "command-line": command } });
-    return String(answer);
+    return (await this.monitorAll([command]))[0] ?? "";
+  }
+
+  /** Runs commands of the human monitor, over QMP and in one write; their answers in the same order. */
+  async monitorAll(commands: readonly string[]): Promise<string[]> {
+    const execute = "human-monitor-command";
+    const answers = await this.#qmp(commands.map((line) => ({ execute, arguments: { "command-line": line } })));
+    return answers.map(String);
   }
 
   /** Whether QEMU says that the machine runs: `running`, `paused`, `prelaunch`. */
   async status(): Promise<string> {
-    return ((await this.#qmp({ execute: "query-status" })) as { status: string }).status;
+    const [answer] = await this.#qmp([{ execute: "query-status" }]);
+    return (answer as { status: string }).status;
   }
 
-  #qmp(command: object): Promise<unknown> {
+  /** QMP runs commands in the order in which they arrive, and answers each before the next. */
+  #qmp(commands: readonly object[]): Promise<unknown[]> {
     return new Promise((resolve, reject) => {
       const socket = connect(this.qmpPath);
+      const answers: unknown[] = [];
       let text = "";
       const timer = setTimeout(() => socket.destroy(new Error("QMP did not answer within 10 s")), 10_000);
       socket.on("error", reject);
@@ -261,14 +270,16 @@ export class Guest implements AsyncDisposable {
         text = lines.pop() ?? "";
         for (const line of lines) {
           const message = JSON.parse(line) as Record<string, unknown>;
-          if (message.QMP !== undefined)
-            socket.write(`{"execute":"qmp_capabilities"}\n${JSON.stringify({ ...command, id: "it" })}\n`);
-          else if (message.id === "it") {
-            socket.end();
-            if (message.error === undefined) resolve(message.return);
+          if (message.QMP !== undefined) {
+            const packets = commands.map((command, id) => JSON.stringify({ ...command, id }));
+            socket.write(`{"execute":"qmp_capabilities"}\n${packets.join("\n")}\n`);
+          } else if (message.id === answers.length) {
+            if (message.error === undefined) answers.push(message.return);
             else reject(new Error(JSON.stringify(message.error)));
+            if (message.error !== undefined || answers.length === commands.length) socket.end();
           }
         }
+        if (answers.length === commands.length) resolve(answers);
       });
     });
   }

@@ -1,13 +1,14 @@
 /**
- * System control registers: SCTLR_EL1, SCTLR_EL2, SCTLR_EL3.
+ * System control registers: SCTLR_ELx and SCTLR2_ELx.
  *
  * Source: Arm ARM DDI 0487, D24.2, the register of that name. SCTLR_EL2 has the fields that govern EL0 only while
  * HCR_EL2.E2H is 1; SCTLR_EL3 has none of them. The meanings speak of "this level" so that the three can share them.
+ * SCTLR2_EL2 has one layout, whatever E2H is; its fields for EL0 have no effect while E2H or TGE is 0.
  */
-import { bit, bits, type RegisterDescription, type RegisterField } from "./types.ts";
+import { bit, bits, described, HOST, NOT_HOST, once, type RegisterDescription } from "./types.ts";
 import { TAG_CHECK_FAULT } from "./words.ts";
 
-const SCTLR_EL1_FIELDS: readonly RegisterField[] = [
+const SCTLR_EL1_FIELDS = once(() => [
   bit(63, "TIDCP", "IMPLEMENTATION DEFINED instructions at EL0", "not trapped", "trapped"),
   bit(62, "SPINTMASK", "PSTATE.SP masks interrupts, while NMI is 1"),
   bit(61, "NMI", "Non-maskable interrupts", "disabled", "enabled"),
@@ -18,10 +19,6 @@ const SCTLR_EL1_FIELDS: readonly RegisterField[] = [
   bit(56, "EnALS", "LD64B and ST64B at EL0", "trapped", "not trapped"),
   bit(55, "EnAS0", "ST64BV0 at EL0", "trapped", "not trapped"),
   bit(54, "EnASR", "ST64BV at EL0", "trapped", "not trapped"),
-  bit(53, "TME", "Transactional memory at this level", "trapped", "not trapped"),
-  bit(52, "TME0", "Transactional memory at EL0", "trapped", "not trapped"),
-  bit(51, "TMT", "Trivial transactional memory at this level"),
-  bit(50, "TMT0", "Trivial transactional memory at EL0"),
   bits(49, 46, "TWEDEL", "WFE trap delay: at least 2^(TWEDEL + 8) cycles"),
   bit(45, "TWEDEn", "Delay of WFE traps", "IMPLEMENTATION DEFINED delay", "delay given by TWEDEL"),
   bit(44, "DSSBS", "PSTATE.SSBS on exception entry", "set to 0", "set to 1"),
@@ -66,49 +63,52 @@ const SCTLR_EL1_FIELDS: readonly RegisterField[] = [
   bit(2, "C", "Data accesses and table walks", "Non-cacheable", "cacheable"),
   bit(1, "A", "Alignment check of data accesses", "off", "on"),
   bit(0, "M", "Stage 1 translation (MMU)", "MMU off", "MMU on"),
-];
+]);
 
 /** SCTLR_EL2 with E2H=1 is SCTLR_EL1 without UMA, and with BT1 named BT. */
-const SCTLR_EL2_HOST_FIELDS = SCTLR_EL1_FIELDS.filter((field) => field.name !== "UMA").map((field) =>
-  field.name === "BT1" ? { ...field, name: "BT" } : field,
+const SCTLR_EL2_HOST_FIELDS = once(() =>
+  SCTLR_EL1_FIELDS()
+    .filter((field) => field.name !== "UMA")
+    .map((field) => (field.name === "BT1" ? { ...field, name: "BT" } : field)),
 );
 
 const GOVERN_EL0: ReadonlySet<string> = new Set(
   (
-    "TIDCP EnTP2 TCSO0 EPAN EnALS EnAS0 EnASR TME0 TMT0 TWEDEL TWEDEn ATA0 TCF0 BT0 EnFPM MSCEn CMOW LSMAOE nTLSMD " +
+    "TIDCP EnTP2 TCSO0 EPAN EnALS EnAS0 EnASR TWEDEL TWEDEn ATA0 TCF0 BT0 EnFPM MSCEn CMOW LSMAOE nTLSMD " +
     "UCI E0E SPAN TSCXT nTWE nTWI UCT DZE EnRCTX SED ITD CP15BEN SA0"
   ).split(" "),
 );
 
 /** What is left of SCTLR_EL2 with E2H=0; SCTLR_EL3 has the same fields. */
-const OWN_LEVEL_FIELDS = SCTLR_EL2_HOST_FIELDS.filter((field) => !GOVERN_EL0.has(field.name));
+const OWN_LEVEL_FIELDS = once(() => SCTLR_EL2_HOST_FIELDS().filter((field) => !GOVERN_EL0.has(field.name)));
 
-/** SCTLR_ELx. Source: Arm ARM DDI 0487, D24.2. */
+const SCTLR2_EL2_FIELDS = once(() => [
+  bit(12, "CPTM0", "Pointer multiplication at EL0 (FEAT_CPA2)", "not checked", "checked"),
+  bit(11, "CPTM", "Pointer multiplication at this level (FEAT_CPA2)", "not checked", "checked"),
+  bit(10, "CPTA0", "Pointer addition at EL0 (FEAT_CPA2)", "not checked", "checked"),
+  bit(9, "CPTA", "Pointer addition at this level (FEAT_CPA2)", "not checked", "checked"),
+  bit(8, "EnPACM0", "PACM instruction at EL0", "no effect", "sets PSTATE.PACM"),
+  bit(7, "EnPACM", "PACM instruction at this level", "no effect", "sets PSTATE.PACM"),
+  bit(6, "EnIDCP128", "IMPLEMENTATION DEFINED 128-bit registers at EL0", "trapped", "not trapped"),
+  bit(5, "EASE", "Synchronous External aborts", "synchronous vector", "SError vector"),
+  bit(4, "EnANERR", "Errors of Normal memory reads", "synchronous", "may be asynchronous"),
+  bit(3, "EnADERR", "Errors of Device memory reads", "synchronous", "may be asynchronous"),
+  bit(2, "NMEA", "SErrors while PSTATE.A is 1", "not taken", "taken"),
+  bit(1, "EMEC", "Memory Encryption Contexts (FEAT_MEC)", "disabled", "enabled"),
+]);
+
+/** Source: Arm ARM DDI 0487, D24.2 SCTLR2_EL1 and D24.2 SCTLR2_EL3: what they have of SCTLR2_EL2. */
+const SCTLR2_EL1_FIELDS = once(() => SCTLR2_EL2_FIELDS().filter((field) => field.name !== "EMEC"));
+const SCTLR2_EL3_NAMES: ReadonlySet<string> = new Set("CPTM CPTA EnPACM EnANERR EnADERR EMEC".split(" "));
+const SCTLR2_EL3_FIELDS = once(() => SCTLR2_EL2_FIELDS().filter((field) => SCTLR2_EL3_NAMES.has(field.name)));
+
+/** SCTLR_ELx and SCTLR2_ELx. Source: Arm ARM DDI 0487, D24.2. */
 export const CONTROL_REGISTERS: readonly RegisterDescription[] = [
-  {
-    name: "SCTLR_EL1",
-    title: "System Control Register (EL1)",
-    source: "Arm ARM DDI 0487, D24.2 SCTLR_EL1",
-    fields: SCTLR_EL1_FIELDS,
-  },
-  {
-    name: "SCTLR_EL2",
-    title: "System Control Register (EL2)",
-    source: "Arm ARM DDI 0487, D24.2 SCTLR_EL2",
-    when: { kind: "e2h", value: false },
-    fields: OWN_LEVEL_FIELDS,
-  },
-  {
-    name: "SCTLR_EL2",
-    title: "System Control Register (EL2), E2H=1",
-    source: "Arm ARM DDI 0487, D24.2 SCTLR_EL2",
-    when: { kind: "e2h", value: true },
-    fields: SCTLR_EL2_HOST_FIELDS,
-  },
-  {
-    name: "SCTLR_EL3",
-    title: "System Control Register (EL3)",
-    source: "Arm ARM DDI 0487, D24.2 SCTLR_EL3",
-    fields: OWN_LEVEL_FIELDS,
-  },
+  described("D24.2", "SCTLR_EL1", "System Control Register (EL1)", SCTLR_EL1_FIELDS),
+  described("D24.2", "SCTLR_EL2", "System Control Register (EL2)", OWN_LEVEL_FIELDS, NOT_HOST),
+  described("D24.2", "SCTLR_EL2", "System Control Register (EL2), E2H=1", SCTLR_EL2_HOST_FIELDS, HOST),
+  described("D24.2", "SCTLR_EL3", "System Control Register (EL3)", OWN_LEVEL_FIELDS),
+  described("D24.2", "SCTLR2_EL1", "Extended System Control Register (EL1)", SCTLR2_EL1_FIELDS),
+  described("D24.2", "SCTLR2_EL2", "Extended System Control Register (EL2)", SCTLR2_EL2_FIELDS),
+  described("D24.2", "SCTLR2_EL3", "Extended System Control Register (EL3)", SCTLR2_EL3_FIELDS),
 ];

@@ -1,13 +1,19 @@
 /**
  * The one decoder for all registers: it picks the layout that applies and reads the fields of it.
  */
+import { BREAKPOINT_REGISTERS } from "./breakpoints.ts";
+import { CACHE_REGISTERS } from "./caches.ts";
 import { CONTROL_REGISTERS } from "./control.ts";
 import { DEBUG_REGISTERS } from "./debug.ts";
 import { EXCEPTION_REGISTERS } from "./exception.ts";
+import { EXTENDED_TRANSLATION_REGISTERS } from "./extended-translation.ts";
 import { HYPERVISOR_REGISTERS } from "./hypervisor.ts";
 import { ID_REGISTERS } from "./id.ts";
+import { EXTENDED_ID_REGISTERS } from "./id-extended.ts";
 import { MONITOR_REGISTERS } from "./monitor.ts";
+import { PERMISSION_REGISTERS } from "./permissions.ts";
 import { PSTATE_REGISTERS } from "./pstate.ts";
+import { SOFTWARE_REGISTERS } from "./software.ts";
 import { TIMER_REGISTERS } from "./timer.ts";
 import { TRANSLATION_REGISTERS } from "./translation.ts";
 import { TRAP_REGISTERS } from "./traps.ts";
@@ -25,13 +31,19 @@ export const REGISTER_DESCRIPTIONS: readonly RegisterDescription[] = [
   ...CONTROL_REGISTERS,
   ...TRAP_REGISTERS,
   ...TRANSLATION_REGISTERS,
+  ...EXTENDED_TRANSLATION_REGISTERS,
+  ...PERMISSION_REGISTERS,
   ...EXCEPTION_REGISTERS,
   ...PSTATE_REGISTERS,
+  ...SOFTWARE_REGISTERS,
   ...HYPERVISOR_REGISTERS,
   ...MONITOR_REGISTERS,
   ...TIMER_REGISTERS,
   ...DEBUG_REGISTERS,
+  ...BREAKPOINT_REGISTERS,
   ...ID_REGISTERS,
+  ...EXTENDED_ID_REGISTERS,
+  ...CACHE_REGISTERS,
 ];
 
 const LAYOUTS = byName();
@@ -57,13 +69,27 @@ function applies(condition: LayoutCondition | undefined, variant: RegisterVarian
   }
 }
 
+const ALIAS = /^(\w+_EL[01])2$/;
+const NUMBERED = /^(DBG[BW][CV]R)(?:[0-9]|[1-5][0-9]|6[0-3])_EL1$/;
+
 /**
- * Finds the layout of a register by Arm's name (`SCTLR_EL1`, `cpsr`). Where a register has several, `variant` chooses:
- * HCR_EL2.E2H for SCTLR_EL2, TCR_EL2, TTBR0_EL2, CPTR_EL2 and CNTHCTL_EL2, the value itself for PAR_EL1 and SPSR_ELx.
- * `undefined` for a register without a table.
+ * The name whose table a register shares. `SCTLR_EL12` and `CNTP_CTL_EL02` are the names by which EL2 reaches
+ * registers of EL1 and EL0 (FEAT_VHE); breakpoints and watchpoints have one table for all numbers.
+ */
+function tableName(name: string): string {
+  const alias = ALIAS.exec(name)?.[1];
+  if (alias !== undefined) return alias;
+  const bank = NUMBERED.exec(name)?.[1];
+  return bank === undefined ? name : `${bank}<n>_EL1`;
+}
+
+/**
+ * Finds the layout of a register by Arm's name (`SCTLR_EL1`, `SCTLR_EL12`, `DBGBCR5_EL1`, `cpsr`). Where a register
+ * has several, `variant` chooses: HCR_EL2.E2H for SCTLR_EL2, TCR_EL2, TCR2_EL2, TTBR0_EL2, CPTR_EL2 and CNTHCTL_EL2,
+ * the value itself for PAR_EL1 and SPSR_ELx. `undefined` for a register without a table.
  */
 export function describeRegister(name: string, variant: RegisterVariant = {}): RegisterDescription | undefined {
-  return LAYOUTS.get(name)?.find((description) => applies(description.when, variant));
+  return LAYOUTS.get(tableName(name))?.find((description) => applies(description.when, variant));
 }
 
 /** Reads one field out of a 64-bit value. */

@@ -1,9 +1,10 @@
 /**
  * Encodings of System registers and System instructions, as a trapped MSR, MRS or SYS reports them in ESR_ELx.
  *
- * Source: Arm ARM DDI 0487, D24 (each register, "Accessing …") for op0 2 and 3; C5.3 to C5.5 for op0 1 (IC, DC, AT,
- * TLBI). One line holds the registers that share op0, op1, CRn and CRm, as `op2 name` pairs.
+ * Source: Arm ARM DDI 0487, D24 (each register, "Accessing …") for op0 2 and 3; C5.3 to C5.9 for op0 1. The tables are
+ * text and are parsed when the first name is asked for: most runs of the program never ask.
  */
+import { INSTRUCTION_ENCODINGS, NUMBERED_ENCODINGS, REGISTER_ENCODINGS } from "./encoding-table.ts";
 
 /** The five numbers that name a System register or System instruction. */
 export interface SystemEncoding {
@@ -14,182 +15,51 @@ export interface SystemEncoding {
   readonly op2: number;
 }
 
-/** Lines `op0 op1 CRn CRm: op2 name, …`. */
-const TABLE = `
-2 0 0 2: 0 MDCCINT_EL1, 2 MDSCR_EL1
-2 0 1 0: 0 MDRAR_EL1, 4 OSLAR_EL1
-2 0 1 1: 4 OSLSR_EL1
-2 0 1 3: 4 OSDLR_EL1
-2 0 1 4: 4 DBGPRCR_EL1
-2 3 0 1: 0 MDCCSR_EL0
-2 3 0 4: 0 DBGDTR_EL0
-2 3 0 5: 0 DBGDTRRX_EL0
+let names: ReadonlyMap<string, string> | undefined;
 
-3 0 0 0: 0 MIDR_EL1, 5 MPIDR_EL1, 6 REVIDR_EL1
-3 0 0 4: 0 ID_AA64PFR0_EL1, 1 ID_AA64PFR1_EL1, 2 ID_AA64PFR2_EL1, 4 ID_AA64ZFR0_EL1, 5 ID_AA64SMFR0_EL1
-3 0 0 5: 0 ID_AA64DFR0_EL1, 1 ID_AA64DFR1_EL1, 2 ID_AA64DFR2_EL1, 4 ID_AA64AFR0_EL1, 5 ID_AA64AFR1_EL1
-3 0 0 6: 0 ID_AA64ISAR0_EL1, 1 ID_AA64ISAR1_EL1, 2 ID_AA64ISAR2_EL1, 3 ID_AA64ISAR3_EL1
-3 0 0 7: 0 ID_AA64MMFR0_EL1, 1 ID_AA64MMFR1_EL1, 2 ID_AA64MMFR2_EL1, 3 ID_AA64MMFR3_EL1, 4 ID_AA64MMFR4_EL1
-3 1 0 0: 0 CCSIDR_EL1, 1 CLIDR_EL1, 2 CCSIDR2_EL1, 4 GMID_EL1, 6 SMIDR_EL1, 7 AIDR_EL1
-3 2 0 0: 0 CSSELR_EL1
-3 3 0 0: 1 CTR_EL0, 7 DCZID_EL0
+function parseTables(): ReadonlyMap<string, string> {
+  const parsed = new Map<string, string>();
+  addTable(parsed, REGISTER_ENCODINGS);
+  addTable(parsed, INSTRUCTION_ENCODINGS);
+  for (const line of NUMBERED_ENCODINGS.trim().split("\n")) addRun(parsed, line);
+  return parsed;
+}
 
-3 0 1 0: 0 SCTLR_EL1, 1 ACTLR_EL1, 2 CPACR_EL1, 3 SCTLR2_EL1
-3 0 1 2: 0 ZCR_EL1, 1 TRFCR_EL1, 4 SMPRI_EL1, 6 SMCR_EL1
-3 0 2 0: 0 TTBR0_EL1, 1 TTBR1_EL1, 2 TCR_EL1, 3 TCR2_EL1
-3 0 2 1: 0 APIAKeyLo_EL1, 1 APIAKeyHi_EL1, 2 APIBKeyLo_EL1, 3 APIBKeyHi_EL1
-3 0 2 2: 0 APDAKeyLo_EL1, 1 APDAKeyHi_EL1, 2 APDBKeyLo_EL1, 3 APDBKeyHi_EL1
-3 0 2 3: 0 APGAKeyLo_EL1, 1 APGAKeyHi_EL1
-3 0 2 5: 0 GCSCR_EL1, 1 GCSPR_EL1, 2 GCSCRE0_EL1
-3 0 4 0: 0 SPSR_EL1, 1 ELR_EL1
-3 0 4 1: 0 SP_EL0
-3 0 4 2: 0 SPSel, 2 CurrentEL, 3 PAN, 4 UAO
-3 0 4 3: 0 ALLINT
-3 0 4 6: 0 ICC_PMR_EL1
-3 0 5 1: 0 AFSR0_EL1, 1 AFSR1_EL1
-3 0 5 2: 0 ESR_EL1
-3 0 5 3: 0 ERRIDR_EL1, 1 ERRSELR_EL1
-3 0 5 4: 0 ERXFR_EL1, 1 ERXCTLR_EL1, 2 ERXSTATUS_EL1, 3 ERXADDR_EL1
-3 0 6 0: 0 FAR_EL1
-3 0 7 4: 0 PAR_EL1
-3 0 9 14: 1 PMINTENSET_EL1, 2 PMINTENCLR_EL1
-3 0 10 2: 0 MAIR_EL1, 1 MAIR2_EL1, 2 PIRE0_EL1, 3 PIR_EL1, 4 POR_EL1
-3 0 10 3: 0 AMAIR_EL1, 1 AMAIR2_EL1
-3 0 12 0: 0 VBAR_EL1, 1 RVBAR_EL1, 2 RMR_EL1
-3 0 12 1: 0 ISR_EL1, 1 DISR_EL1
-3 0 12 8: 0 ICC_IAR0_EL1, 1 ICC_EOIR0_EL1, 2 ICC_HPPIR0_EL1, 3 ICC_BPR0_EL1
-3 0 12 11: 1 ICC_DIR_EL1, 3 ICC_RPR_EL1, 5 ICC_SGI1R_EL1, 6 ICC_ASGI1R_EL1, 7 ICC_SGI0R_EL1
-3 0 12 12: 0 ICC_IAR1_EL1, 1 ICC_EOIR1_EL1, 2 ICC_HPPIR1_EL1, 3 ICC_BPR1_EL1
-3 0 12 12: 4 ICC_CTLR_EL1, 5 ICC_SRE_EL1, 6 ICC_IGRPEN0_EL1, 7 ICC_IGRPEN1_EL1
-3 0 13 0: 1 CONTEXTIDR_EL1, 4 TPIDR_EL1, 7 SCXTNUM_EL1
-3 0 14 1: 0 CNTKCTL_EL1
-
-3 3 2 4: 0 RNDR, 1 RNDRRS
-3 3 4 2: 0 NZCV, 1 DAIF, 2 SVCR, 5 DIT, 6 SSBS, 7 TCO
-3 3 4 4: 0 FPCR, 1 FPSR, 2 FPMR
-3 3 4 5: 0 DSPSR_EL0, 1 DLR_EL0
-3 3 9 12: 0 PMCR_EL0, 1 PMCNTENSET_EL0, 2 PMCNTENCLR_EL0, 3 PMOVSCLR_EL0
-3 3 9 12: 4 PMSWINC_EL0, 5 PMSELR_EL0, 6 PMCEID0_EL0, 7 PMCEID1_EL0
-3 3 9 13: 0 PMCCNTR_EL0, 1 PMXEVTYPER_EL0, 2 PMXEVCNTR_EL0
-3 3 9 14: 0 PMUSERENR_EL0, 3 PMOVSSET_EL0
-3 3 13 0: 2 TPIDR_EL0, 3 TPIDRRO_EL0, 5 TPIDR2_EL0, 7 SCXTNUM_EL0
-3 3 14 0: 0 CNTFRQ_EL0, 1 CNTPCT_EL0, 2 CNTVCT_EL0, 5 CNTPCTSS_EL0, 6 CNTVCTSS_EL0
-3 3 14 2: 0 CNTP_TVAL_EL0, 1 CNTP_CTL_EL0, 2 CNTP_CVAL_EL0
-3 3 14 3: 0 CNTV_TVAL_EL0, 1 CNTV_CTL_EL0, 2 CNTV_CVAL_EL0
-3 3 14 15: 7 PMCCFILTR_EL0
-
-3 4 0 0: 0 VPIDR_EL2, 5 VMPIDR_EL2
-3 4 1 0: 0 SCTLR_EL2, 1 ACTLR_EL2, 3 SCTLR2_EL2
-3 4 1 1: 0 HCR_EL2, 1 MDCR_EL2, 2 CPTR_EL2, 3 HSTR_EL2, 4 HFGRTR_EL2, 5 HFGWTR_EL2, 6 HFGITR_EL2, 7 HACR_EL2
-3 4 1 2: 0 ZCR_EL2, 1 TRFCR_EL2, 2 HCRX_EL2, 5 SMPRIMAP_EL2, 6 SMCR_EL2
-3 4 2 0: 0 TTBR0_EL2, 1 TTBR1_EL2, 2 TCR_EL2, 3 TCR2_EL2
-3 4 2 1: 0 VTTBR_EL2, 2 VTCR_EL2
-3 4 2 2: 0 VNCR_EL2
-3 4 2 6: 0 VSTTBR_EL2, 2 VSTCR_EL2
-3 4 3 1: 4 HDFGRTR_EL2, 5 HDFGWTR_EL2, 6 HAFGRTR_EL2
-3 4 4 0: 0 SPSR_EL2, 1 ELR_EL2
-3 4 4 1: 0 SP_EL1
-3 4 5 1: 0 AFSR0_EL2, 1 AFSR1_EL2
-3 4 5 2: 0 ESR_EL2, 3 VSESR_EL2
-3 4 6 0: 0 FAR_EL2, 4 HPFAR_EL2
-3 4 10 1: 1 MAIR2_EL2
-3 4 10 2: 0 MAIR_EL2, 2 PIRE0_EL2, 3 PIR_EL2, 4 POR_EL2
-3 4 10 3: 0 AMAIR_EL2, 1 AMAIR2_EL2
-3 4 12 0: 0 VBAR_EL2, 1 RVBAR_EL2, 2 RMR_EL2
-3 4 12 1: 1 VDISR_EL2
-3 4 12 9: 5 ICC_SRE_EL2
-3 4 12 11: 0 ICH_HCR_EL2, 1 ICH_VTR_EL2, 2 ICH_MISR_EL2, 3 ICH_EISR_EL2, 5 ICH_ELRSR_EL2, 7 ICH_VMCR_EL2
-3 4 13 0: 1 CONTEXTIDR_EL2, 2 TPIDR_EL2, 7 SCXTNUM_EL2
-3 4 14 0: 3 CNTVOFF_EL2, 6 CNTPOFF_EL2
-3 4 14 1: 0 CNTHCTL_EL2
-3 4 14 2: 0 CNTHP_TVAL_EL2, 1 CNTHP_CTL_EL2, 2 CNTHP_CVAL_EL2
-3 4 14 3: 0 CNTHV_TVAL_EL2, 1 CNTHV_CTL_EL2, 2 CNTHV_CVAL_EL2
-3 4 14 4: 0 CNTHVS_TVAL_EL2, 1 CNTHVS_CTL_EL2, 2 CNTHVS_CVAL_EL2
-3 4 14 5: 0 CNTHPS_TVAL_EL2, 1 CNTHPS_CTL_EL2, 2 CNTHPS_CVAL_EL2
-
-3 5 1 0: 0 SCTLR_EL12, 2 CPACR_EL12, 3 SCTLR2_EL12
-3 5 1 2: 0 ZCR_EL12, 1 TRFCR_EL12, 6 SMCR_EL12
-3 5 2 0: 0 TTBR0_EL12, 1 TTBR1_EL12, 2 TCR_EL12, 3 TCR2_EL12
-3 5 4 0: 0 SPSR_EL12, 1 ELR_EL12
-3 5 5 1: 0 AFSR0_EL12, 1 AFSR1_EL12
-3 5 5 2: 0 ESR_EL12
-3 5 6 0: 0 FAR_EL12
-3 5 10 2: 0 MAIR_EL12, 2 PIRE0_EL12, 3 PIR_EL12, 4 POR_EL12
-3 5 10 3: 0 AMAIR_EL12
-3 5 12 0: 0 VBAR_EL12
-3 5 13 0: 1 CONTEXTIDR_EL12
-3 5 14 1: 0 CNTKCTL_EL12
-3 5 14 2: 0 CNTP_TVAL_EL02, 1 CNTP_CTL_EL02, 2 CNTP_CVAL_EL02
-3 5 14 3: 0 CNTV_TVAL_EL02, 1 CNTV_CTL_EL02, 2 CNTV_CVAL_EL02
-
-3 6 1 0: 0 SCTLR_EL3, 1 ACTLR_EL3
-3 6 1 1: 0 SCR_EL3, 2 CPTR_EL3
-3 6 1 3: 1 MDCR_EL3
-3 6 2 0: 0 TTBR0_EL3, 2 TCR_EL3
-3 6 4 0: 0 SPSR_EL3, 1 ELR_EL3
-3 6 4 1: 0 SP_EL2
-3 6 5 1: 0 AFSR0_EL3, 1 AFSR1_EL3
-3 6 5 2: 0 ESR_EL3
-3 6 6 0: 0 FAR_EL3
-3 6 10 2: 0 MAIR_EL3
-3 6 10 3: 0 AMAIR_EL3
-3 6 12 0: 0 VBAR_EL3, 1 RVBAR_EL3, 2 RMR_EL3
-3 6 12 12: 4 ICC_CTLR_EL3, 5 ICC_SRE_EL3, 7 ICC_IGRPEN1_EL3
-3 6 13 0: 2 TPIDR_EL3, 7 SCXTNUM_EL3
-3 7 14 2: 0 CNTPS_TVAL_EL1, 1 CNTPS_CTL_EL1, 2 CNTPS_CVAL_EL1
-
-1 0 7 1: 0 IC IALLUIS
-1 0 7 5: 0 IC IALLU
-1 0 7 6: 1 DC IVAC, 2 DC ISW
-1 0 7 8: 0 AT S1E1R, 1 AT S1E1W, 2 AT S1E0R, 3 AT S1E0W
-1 0 7 10: 2 DC CSW
-1 0 7 14: 2 DC CISW
-1 3 7 4: 1 DC ZVA
-1 3 7 5: 1 IC IVAU
-1 3 7 10: 1 DC CVAC
-1 3 7 11: 1 DC CVAU
-1 3 7 12: 1 DC CVAP
-1 3 7 13: 1 DC CVADP
-1 3 7 14: 1 DC CIVAC
-1 4 7 8: 0 AT S1E2R, 1 AT S1E2W, 4 AT S12E1R, 5 AT S12E1W, 6 AT S12E0R, 7 AT S12E0W
-1 0 8 3: 0 TLBI VMALLE1IS, 1 TLBI VAE1IS, 2 TLBI ASIDE1IS, 3 TLBI VAAE1IS, 5 TLBI VALE1IS, 7 TLBI VAALE1IS
-1 0 8 7: 0 TLBI VMALLE1, 1 TLBI VAE1, 2 TLBI ASIDE1, 3 TLBI VAAE1, 5 TLBI VALE1, 7 TLBI VAALE1
-1 4 8 3: 0 TLBI ALLE2IS, 1 TLBI VAE2IS, 4 TLBI ALLE1IS, 5 TLBI VALE2IS, 6 TLBI VMALLS12E1IS
-1 4 8 7: 0 TLBI ALLE2, 1 TLBI VAE2, 4 TLBI ALLE1, 5 TLBI VALE2, 6 TLBI VMALLS12E1
-1 6 8 3: 0 TLBI ALLE3IS, 1 TLBI VAE3IS, 5 TLBI VALE3IS
-1 6 8 7: 0 TLBI ALLE3, 1 TLBI VAE3, 5 TLBI VALE3
-`;
-
-/** The four banks of debug registers: DBGBVR<n>_EL1 and so on have CRm = n. */
-const DEBUG_BANKS: ReadonlyMap<number, string> = new Map([
-  [4, "DBGBVR"],
-  [5, "DBGBCR"],
-  [6, "DBGWVR"],
-  [7, "DBGWCR"],
-]);
-
-const NAMES = parseTable(TABLE);
-
-function parseTable(table: string): ReadonlyMap<string, string> {
-  const names = new Map<string, string>();
-  for (const line of table.split("\n")) {
-    const [place, entries] = line.split(": ");
+/** Adds groups `op0 op1 CRn CRm: op2 name, …`, of which a line may hold several with `; ` between. */
+function addTable(parsed: Map<string, string>, table: string): void {
+  for (const group of table.trim().split(/\n|; /)) {
+    const [place, entries] = group.split(": ");
     for (const entry of entries?.split(", ") ?? []) {
       const space = entry.indexOf(" ");
-      names.set(`${place} ${entry.slice(0, space)}`, entry.slice(space + 1));
+      parsed.set(`${place} ${entry.slice(0, space)}`, entry.slice(space + 1));
     }
   }
-  return names;
+}
+
+/** Adds a line `op0 op1 CRn CRm op2 +step name first-last`; `#` in the name stands for the number. */
+function addRun(parsed: Map<string, string>, line: string): void {
+  const [op0, op1, crn, crm, op2, step, name, range] = line.split(" ");
+  const [first, last] = (range ?? "").split("-").map(Number);
+  let place = Number(crm) * 8 + Number(op2);
+  for (let index = first ?? 0; index <= (last ?? -1); index += 1) {
+    parsed.set(`${op0} ${op1} ${crn} ${place >> 3} ${place & 7}`, (name ?? "").replace("#", String(index)));
+    place += Number(step);
+  }
 }
 
 /**
  * Names a System register ("SCTLR_EL1") or System instruction ("TLBI VAE1IS"). An encoding that is not in the table
- * gets the name an assembler accepts: "S3_0_C15_C2_0". Source: Arm ARM DDI 0487, D24 and C5.
+ * gets the name an assembler accepts: "S3_0_C15_C2_0". DBGDTRRX_EL0 and DBGDTRTX_EL0 share an encoding; the name is
+ * the one for reading. Source: Arm ARM DDI 0487, D24 and C5.
  */
 export function systemRegisterName(encoding: SystemEncoding): string {
   const { op0, op1, crn, crm, op2 } = encoding;
-  const name = NAMES.get(`${op0} ${op1} ${crn} ${crm} ${op2}`);
-  if (name !== undefined) return name;
-  const bank = op0 === 2 && op1 === 0 && crn === 0 ? DEBUG_BANKS.get(op2) : undefined;
-  return bank === undefined ? `S${op0}_${op1}_C${crn}_C${crm}_${op2}` : `${bank}${crm}_EL1`;
+  names ??= parseTables();
+  return names.get(`${op0} ${op1} ${crn} ${crm} ${op2}`) ?? `S${op0}_${op1}_C${crn}_C${crm}_${op2}`;
+}
+
+/** The registers and instructions that have a name, as `op0 op1 CRn CRm op2` and the name; for tests of the tables. */
+export function allSystemEncodings(): readonly (readonly [place: string, name: string])[] {
+  names ??= parseTables();
+  return [...names];
 }

@@ -2,10 +2,9 @@
  * Exception classes: ESR_ELx.EC.
  *
  * Source: Arm ARM DDI 0487, D24.2 ESR_EL1, ESR_EL2 and ESR_EL3, field EC. The words are Arm's, shortened where Arm's
- * sentence lists every control that can cause the trap. Values that are missing are reserved.
+ * sentence lists every control that can cause the trap. Values that are missing are reserved. 0x1b went with FEAT_TME,
+ * which Arm has withdrawn; a PE of before that may still report it.
  */
-import { wordsFor } from "./types.ts";
-
 const CLASSES: ReadonlyMap<number, string> = new Map([
   [0x00, "Unknown reason"],
   [0x01, "Trapped WFI, WFE, WFIT or WFET instruction"],
@@ -62,6 +61,3 @@ const CLASSES: ReadonlyMap<number, string> = new Map([
 export function exceptionClass(ec: number): string | undefined {
   return CLASSES.get(ec);
 }
-
-/** `exceptionClass` as the values of a field of six bits. */
-export const EXCEPTION_CLASS_VALUES: Readonly<Record<string, string>> = wordsFor(6, exceptionClass);

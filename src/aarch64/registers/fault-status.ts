@@ -4,8 +4,6 @@
  * Source: Arm ARM DDI 0487, D24.2 ESR_EL1 (DFSC, IFSC) and D24.2 PAR_EL1 (FST). Negative levels belong to FEAT_LPA2
  * (level -1) and FEAT_D128 (level -2), and are not laid out beside the others.
  */
-import { wordsFor } from "./types.ts";
-
 const LEVELS: readonly (readonly [base: number, words: string])[] = [
   [0b000000, "address size fault"],
   [0b000100, "translation fault"],
@@ -44,6 +42,3 @@ export function faultStatus(code: number): string | undefined {
   const leveled = LEVELS.find(([base]) => (code & ~0b11) === base);
   return leveled === undefined ? undefined : `${leveled[1]}, level ${code & 0b11}`;
 }
-
-/** `faultStatus` as the values of a field of six bits. */
-export const FAULT_STATUS_VALUES: Readonly<Record<string, string>> = wordsFor(6, faultStatus);

@@ -1,11 +1,10 @@
 /**
  * AArch64 registers as data: tables of fields, one decoder, classes, and the encodings of System registers.
  *
- * Source of the tables: the Arm Architecture Reference Manual for A-profile, Arm ARM DDI 0487. Each description cites
- * its section.
+ * source.ts says which manual and which issue of it the tables follow. Each description cites its section.
  */
 export { decodeField, decodeFields, describeRegister, REGISTER_DESCRIPTIONS, unnamedBits } from "./decode.ts";
-export { type SystemEncoding, systemRegisterName } from "./encodings.ts";
+export { allSystemEncodings, type SystemEncoding, systemRegisterName } from "./encodings.ts";
 export { exceptionClass } from "./exception-classes.ts";
 export { faultStatus } from "./fault-status.ts";
 export { memoryType } from "./mair.ts";

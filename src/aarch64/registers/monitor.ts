@@ -3,9 +3,9 @@
  *
  * Source: Arm ARM DDI 0487, D24.2 SCR_EL3. "Lower levels" are EL2, EL1 and EL0.
  */
-import { bit, bits, type RegisterDescription, type RegisterField } from "./types.ts";
+import { bit, bits, described, once, type RegisterDescription } from "./types.ts";
 
-const SCR_EL3_FIELDS: readonly RegisterField[] = [
+const SCR_EL3_FIELDS = once(() => [
   bit(62, "NSE", "With NS, the Security state of lower levels (FEAT_RME)"),
   bit(61, "HACDBSEn", "HACDBSBR_EL2 and HACDBSCONS_EL2", "trapped to EL3", "not trapped"),
   bit(60, "HDBSSEn", "HDBSSBR_EL2 and HDBSSPROD_EL2", "trapped to EL3", "not trapped"),
@@ -33,7 +33,6 @@ const SCR_EL3_FIELDS: readonly RegisterField[] = [
   bit(37, "ADEn", "ACCDATA_EL1", "trapped to EL3", "not trapped"),
   bit(36, "EnAS0", "ST64BV0 at lower levels", "trapped to EL3", "not trapped"),
   bit(35, "AMVOFFEN", "Activity monitors virtual offsets", "disabled", "enabled"),
-  bit(34, "TME", "Transactional memory at lower levels", "UNDEFINED", "enabled"),
   bits(33, 30, "TWEDEL", "WFE trap delay: at least 2^(TWEDEL + 8) cycles"),
   bit(29, "TWEDEn", "Delay of WFE traps", "IMPLEMENTATION DEFINED delay", "delay given by TWEDEL"),
   bit(28, "ECVEn", "CNTPOFF_EL2", "trapped to EL3", "not trapped"),
@@ -61,14 +60,9 @@ const SCR_EL3_FIELDS: readonly RegisterField[] = [
   bit(2, "FIQ", "Physical FIQ", "not taken to EL3", "taken to EL3"),
   bit(1, "IRQ", "Physical IRQ", "not taken to EL3", "taken to EL3"),
   bit(0, "NS", "Security state of lower levels; with NSE (FEAT_RME)"),
-];
+]);
 
 /** SCR_EL3. Source: Arm ARM DDI 0487, D24.2 SCR_EL3. */
 export const MONITOR_REGISTERS: readonly RegisterDescription[] = [
-  {
-    name: "SCR_EL3",
-    title: "Secure Configuration Register",
-    source: "Arm ARM DDI 0487, D24.2 SCR_EL3",
-    fields: SCR_EL3_FIELDS,
-  },
+  described("D24.2", "SCR_EL3", "Secure Configuration Register", SCR_EL3_FIELDS),
 ];

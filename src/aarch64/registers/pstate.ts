@@ -1,29 +1,30 @@
 /**
  * Process state: SPSR_ELx, and PSTATE as GDB shows it (`cpsr`).
  *
- * Source: Arm ARM DDI 0487, C5.2 SPSR_EL1, SPSR_EL2, SPSR_EL3; and the section on process state (PSTATE). SPSR_ELx has two
- * layouts, told apart by M[4]: 0 for an exception from AArch64, 1 from AArch32. `cpsr` is given the AArch64 layout,
- * with M[3:0] split into EL and SP as PSTATE has them; GDB stubs give its low 32 bits.
+ * Source: Arm ARM DDI 0487, C5.2 SPSR_EL1, SPSR_EL2, SPSR_EL3; and the section on process state (PSTATE). SPSR_ELx has
+ * two layouts, told apart by M[4]: 0 for an exception from AArch64, 1 from AArch32. `cpsr` is given the AArch64
+ * layout, with M[3:0] split into EL and SP as PSTATE has them; GDB stubs give its low 32 bits.
  */
-import { bit, bits, type RegisterDescription, type RegisterField } from "./types.ts";
+import { armArm } from "./source.ts";
+import { bit, bits, described, once, type RegisterDescription } from "./types.ts";
 
-const CONDITION_FLAGS: readonly RegisterField[] = [
+const CONDITION_FLAGS = once(() => [
   bit(31, "N", "Negative condition flag"),
   bit(30, "Z", "Zero condition flag"),
   bit(29, "C", "Carry condition flag"),
   bit(28, "V", "Overflow condition flag"),
-];
+]);
 
-const AARCH64_CONTROLS: readonly RegisterField[] = [
+const AARCH64_CONTROLS = once(() => [
   bit(25, "TCO", "Tag checks (FEAT_MTE)", "as configured", "overridden: unchecked"),
   bit(24, "DIT", "Data independent timing", "not required", "required"),
   bit(23, "UAO", "Unprivileged loads and stores", "unprivileged", "act as privileged"),
   bit(22, "PAN", "Privileged access to EL0 memory", "allowed", "faults"),
   bit(21, "SS", "Software step"),
   bit(20, "IL", "Illegal Execution state", "legal", "illegal"),
-];
+]);
 
-const AARCH64_MASKS: readonly RegisterField[] = [
+const AARCH64_MASKS = once(() => [
   bit(13, "ALLINT", "All IRQ and FIQ interrupts (FEAT_NMI)", "not masked", "masked"),
   bit(12, "SSBS", "Speculative store bypass", "not permitted", "permitted"),
   bits(11, 10, "BTYPE", "Branch type of the last indirect branch"),
@@ -31,7 +32,7 @@ const AARCH64_MASKS: readonly RegisterField[] = [
   bit(8, "A", "SError", "not masked", "masked"),
   bit(7, "I", "IRQ", "not masked", "masked"),
   bit(6, "F", "FIQ", "not masked", "masked"),
-];
+]);
 
 const EXCEPTION_LEVEL = {
   "0b0000": "EL0t: EL0 with SP_EL0",
@@ -49,16 +50,23 @@ const EXLOCK = bit(34, "EXLOCK", "Exception return state lock (FEAT_GCS)");
 const PPEND = bit(33, "PPEND", "PMU profiling exception pending");
 const PM = bit(32, "PM", "PMU profiling exceptions", "not masked", "masked");
 
-const SPSR_FROM_AARCH64: readonly RegisterField[] = [
-  ...CONDITION_FLAGS,
-  ...AARCH64_CONTROLS,
-  ...AARCH64_MASKS,
+const SPSR_FROM_AARCH64 = once(() => [
+  UINJ,
+  PACM,
+  EXLOCK,
+  PPEND,
+  PM,
+  ...CONDITION_FLAGS(),
+  ...AARCH64_CONTROLS(),
+  ...AARCH64_MASKS(),
   bit(4, "M[4]", "Execution state", "AArch64", "AArch32"),
   bits(3, 0, "M[3:0]", "Exception level and stack pointer", EXCEPTION_LEVEL),
-];
+]);
 
-const SPSR_FROM_AARCH32: readonly RegisterField[] = [
-  ...CONDITION_FLAGS,
+const SPSR_FROM_AARCH32 = once(() => [
+  UINJ,
+  PPEND,
+  ...CONDITION_FLAGS(),
   bit(27, "Q", "Overflow or saturation flag"),
   bits(26, 25, "IT[1:0]", "If-Then state, low bits"),
   bit(24, "DIT", "Data independent timing", "not required", "required"),
@@ -85,46 +93,37 @@ const SPSR_FROM_AARCH32: readonly RegisterField[] = [
     "0b1011": "Undefined",
     "0b1111": "System",
   }),
-];
+]);
 
-const CPSR_FIELDS: readonly RegisterField[] = [
-  ...CONDITION_FLAGS,
-  ...AARCH64_CONTROLS,
-  ...AARCH64_MASKS,
+const CPSR_FIELDS = once(() => [
+  ...CONDITION_FLAGS(),
+  ...AARCH64_CONTROLS(),
+  ...AARCH64_MASKS(),
   bit(4, "nRW", "Execution state", "AArch64", "AArch32"),
   bits(3, 2, "EL", "Exception level", { "0b00": "EL0", "0b01": "EL1", "0b10": "EL2", "0b11": "EL3" }),
   bit(0, "SP", "Stack pointer", "SP_EL0", "SP_ELx of the current level"),
-];
-
-/** The fields above bit 31: SPSR_EL3 has no PPEND. */
-const HIGH_FIELDS: Readonly<Record<string, readonly RegisterField[]>> = {
-  EL1: [UINJ, PACM, EXLOCK, PPEND, PM],
-  EL2: [UINJ, PACM, EXLOCK, PPEND, PM],
-  EL3: [UINJ, PACM, EXLOCK, PM],
-};
+]);
 
 /** SPSR_ELx and cpsr. Source: Arm ARM DDI 0487, C5.2 SPSR_ELx. */
 export const PSTATE_REGISTERS: readonly RegisterDescription[] = [
-  ...Object.entries(HIGH_FIELDS).flatMap(([level, high]): RegisterDescription[] => [
-    {
-      name: `SPSR_${level}`,
-      title: `Saved Program Status Register (${level}), from AArch64`,
-      source: `Arm ARM DDI 0487, C5.2 SPSR_${level}`,
-      when: { kind: "bit", bit: 4, value: 0 },
-      fields: [...high, ...SPSR_FROM_AARCH64],
-    },
-    {
-      name: `SPSR_${level}`,
-      title: `Saved Program Status Register (${level}), from AArch32`,
-      source: `Arm ARM DDI 0487, C5.2 SPSR_${level}`,
-      when: { kind: "bit", bit: 4, value: 1 },
-      fields: SPSR_FROM_AARCH32,
-    },
+  ...["EL1", "EL2", "EL3"].flatMap((level): RegisterDescription[] => [
+    described("C5.2", `SPSR_${level}`, `Saved Program Status Register (${level}), from AArch64`, SPSR_FROM_AARCH64, {
+      kind: "bit",
+      bit: 4,
+      value: 0,
+    }),
+    described("C5.2", `SPSR_${level}`, `Saved Program Status Register (${level}), from AArch32`, SPSR_FROM_AARCH32, {
+      kind: "bit",
+      bit: 4,
+      value: 1,
+    }),
   ]),
   {
     name: "cpsr",
     title: "Process state, as GDB shows it",
-    source: "Arm ARM DDI 0487, Process state (PSTATE); C5.2 SPSR_EL1 for the positions",
-    fields: CPSR_FIELDS,
+    source: armArm("Process state (PSTATE); C5.2 SPSR_EL1 for the positions"),
+    get fields() {
+      return CPSR_FIELDS();
+    },
   },
 ];

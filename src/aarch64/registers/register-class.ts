@@ -9,20 +9,22 @@
  */
 export type RegisterClass = "control" | "exception" | "general" | "timer" | "debug" | "other";
 
-const GENERAL = /^(?:X[0-9]|X[12][0-9]|X30|[WVBHSDQZ](?:[0-9]|[12][0-9]|3[01])|LR|FP|SP|PC|CPSR|NZCV|FPSR|FPCR|SVCR)$/;
+const GENERAL =
+  /^(?:X[0-9]|X[12][0-9]|X30|[WVBHSDQZ](?:[0-9]|[12][0-9]|3[01])|LR|FP|SP|PC|CPSR|NZCV|FPSR|FPCR|FPMR|SVCR)$/;
 
 const PREFIXES: readonly (readonly [RegisterClass, RegExp])[] = [
-  ["general", /^(?:SP_EL|TPIDR|SPSEL|DAIF|CURRENTEL|NZCV|PAN$|UAO$)/],
-  ["exception", /^(?:ESR|FAR|ELR|SPSR|AFSR[01]|HPFAR|PFAR|PAR|DISR|VDISR|VSESR|ISR|IFSR32)(?:_|$)/],
+  ["general", /^(?:SP_EL|TPIDR|GCSPR|SPSEL|DAIF|CURRENTEL|NZCV|PAN$|UAO$)/],
+  ["exception", /^(?:ESR|FAR|ELR|SPSR|AFSR[01]|HPFAR|PFAR|MFAR|PAR|DISR|VDISR|VSESR|ISR|IFSR32)(?:_|$)/],
   [
     "control",
     new RegExp(
-      "^(?:SCTLR2?|ACTLR|TCR2?|TTBR[01]|A?MAIR2?|VBAR|RVBAR|RMR|HCRX?|HACR|HSTR|CPACR|CPTR|VTCR|VTTBR|VSTCR|VSTTBR|VNCR|" +
-        "VPIDR|VMPIDR|SCR|CONTEXTIDR|PIR|PIRE0|POR|S2PIR|S2POR|GCSCR|ZCR|SMCR|GPCCR|GPTBR|HD?FG[RWI]TR2?)(?:_|$)",
+      "^(?:(?:SCTLR2?|ACTLR|TCR2?|CPACR|CPTR)(?:MASK|ALIAS)?|TTBR[01]|A?MAIR2?|VBAR|RVBAR|RMR|HCRX?|HACR|HSTR|VTCR|VTTBR|" +
+        "VSTCR|VSTTBR|VNCR|VPIDR|VMPIDR|SCR|CONTEXTIDR|PIR|PIRE0|POR|S2PIR|S2POR|GCSCR|GCSCRE0|ZCR|SMCR|SMPRI|SMPRIMAP|" +
+        "GPCCR|GPTBR|RCWS?MASK|H[AD]?FG[RWI]TR2?)(?:_|$)",
     ),
   ],
   ["timer", /^CNT/],
-  ["debug", /^(?:DBG|MDSCR|MDCR|MDCC|MDRAR|OSLAR|OSLSR|OSDLR|OSECCR|OSDTR|TRFCR|TRB|TRC|BRB|SPM|PM)/],
+  ["debug", /^(?:DBG|MDSCR|MDCR|MDCC|MDRAR|MDSELR|MDSTEPOP|OSLAR|OSLSR|OSDLR|OSECCR|OSDTR|TRFCR|TRB|TRC|BRB|SPM|PM)/],
 ];
 
 /** Says which class a register belongs to. Names are Arm's or GDB's, in either case. */

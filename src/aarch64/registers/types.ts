@@ -1,3 +1,5 @@
+import { armArm } from "./source.ts";
+
 /** One field of a 64-bit System register: `value[high:low]`, named as the Arm ARM names it. */
 export interface RegisterField {
   readonly name: string;
@@ -44,6 +46,41 @@ export interface DecodedField {
   readonly low: number;
 }
 
+/**
+ * A table of fields that is made when it is first asked for: every command loads all tables, and most use few or none.
+ * `described` takes it.
+ */
+export function once(make: () => readonly RegisterField[]): () => readonly RegisterField[] {
+  let made: readonly RegisterField[] | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+/** Makes the description of one layout. `section` is where the manual describes the register: `D24.2`. */
+export function described(
+  section: string,
+  name: string,
+  title: string,
+  fields: () => readonly RegisterField[],
+  when?: LayoutCondition,
+): RegisterDescription {
+  return {
+    name,
+    title,
+    source: armArm(`${section} ${name}`),
+    ...(when === undefined ? {} : { when }),
+    get fields() {
+      return fields();
+    },
+  };
+}
+
+/** What a register of EL2 has its layout for: HCR_EL2.E2H. */
+export const HOST: LayoutCondition = { kind: "e2h", value: true };
+export const NOT_HOST: LayoutCondition = { kind: "e2h", value: false };
+
 /** Makes a field of several bits, with words for the values that have some. */
 export function bits(
   high: number,
@@ -55,34 +92,46 @@ export function bits(
   return values === undefined ? { name, high, low, meaning } : { name, high, low, meaning, values };
 }
 
-/** Makes a field of one bit; `zero` and `one` are the words for its two values. */
+/** Makes a field of one bit; `zero` and `one` are the words for its two values, given together or not at all. */
 export function bit(position: number, name: string, meaning: string, zero?: string, one?: string): RegisterField {
-  const values: Record<string, string> = {};
-  if (zero !== undefined) values["0b0"] = zero;
-  if (one !== undefined) values["0b1"] = one;
-  return {
-    name,
-    high: position,
-    low: position,
-    meaning,
-    ...(zero === undefined && one === undefined ? {} : { values }),
-  };
+  if (zero === undefined || one === undefined) return { name, high: position, low: position, meaning };
+  return { name, high: position, low: position, meaning, values: { "0b0": zero, "0b1": one } };
 }
 
 /** The key of a value in `RegisterField.values`: binary, as wide as the field. */
-export function valueKey(value: bigint, width: number): string {
+export function valueKey(value: bigint | number, width: number): string {
   return `0b${value.toString(2).padStart(width, "0")}`;
 }
 
-/** Words for all values of a field `width` bits wide, from a function; for tables that are generated. */
-export function wordsFor(
-  width: number,
-  words: (value: number) => string | undefined,
-): Readonly<Record<string, string>> {
+/** Words for all values of a field `width` bits wide, from a function. */
+function wordsFor(width: number, words: (value: number) => string | undefined): Readonly<Record<string, string>> {
   const values: Record<string, string> = {};
   for (let value = 0; value < 2 ** width; value += 1) {
     const word = words(value);
-    if (word !== undefined) values[valueKey(BigInt(value), width)] = word;
+    if (word !== undefined) values[valueKey(value, width)] = word;
   }
   return values;
+}
+
+const generatedWords = new Map<(value: number) => string | undefined, Readonly<Record<string, string>>>();
+
+/** Makes a field whose words come from a function. They are made when first asked for: the tables load at every start. */
+export function generated(
+  high: number,
+  low: number,
+  name: string,
+  meaning: string,
+  words: (value: number) => string | undefined,
+): RegisterField {
+  return {
+    name,
+    high,
+    low,
+    meaning,
+    get values() {
+      const known = generatedWords.get(words) ?? wordsFor(high - low + 1, words);
+      generatedWords.set(words, known);
+      return known;
+    },
+  };
 }

@@ -18,21 +18,23 @@ export function renderExplanation(walks: readonly PointWalk[]): string[] {
 function detailLines(walk: PointWalk): string[] {
   const { regime, walked } = walk;
   const lines: string[] = [];
+  const rows = table(walked.steps.map(stepCells), "    ");
   let root: TableRoot | undefined;
-  for (const step of walked.steps) {
+  walked.steps.forEach((step, i) => {
     if (step.root !== root) lines.push(`    ${style.quiet(rootText(step.root))}`);
     root = step.root;
-    lines.push(...stepLines(step, walk));
-  }
+    lines.push(`${rows[i]}${intermediateText(step)}`, ...fieldLines(step, walk));
+  });
   const { result } = walked;
   if (result.mapped !== true) return [...lines, failureLine(result)];
   const { attributes, pa } = result;
   const off = attributes.level === null ? [`    ${style.quiet("stage 1 translation is off")}`] : [];
+  const fetched = attributes.fetch === attributes.memory ? "" : `, instruction fetches ${attributes.fetch}`;
   const behind = regime.behind === undefined ? "" : ", through both stages";
   return [
     ...off,
     ...lines,
-    `    ${style.good(`→ ${hex(pa)}`)}  ${attributes.memory}, ${attributes.shareability} shareable${behind}`,
+    `    ${style.good(`→ ${hex(pa)}`)}  ${attributes.memory}, ${attributes.shareability} shareable${fetched}${behind}`,
     ...table(verdicts(attributes, regime).map(verdictCells), "    "),
   ];
 }
@@ -44,13 +46,16 @@ function rootText({ register, inputBits, vaBase, format, startLevel, hierarchica
   return `${register}  ${inputBits} bits from ${hex(vaBase)}, ${granule} granule, starts at level ${startLevel}${hpd}`;
 }
 
-function stepLines(step: WalkStep, { regime }: PointWalk): string[] {
-  const intermediate = step.intermediate === undefined ? "" : `  ${style.quiet(`(IPA ${hex(step.intermediate)})`)}`;
-  const [line = ""] = table([stepCells(step)], "    ");
+function intermediateText({ intermediate }: WalkStep): string {
+  return intermediate === undefined ? "" : `  ${style.quiet(`(IPA ${hex(intermediate)})`)}`;
+}
+
+/** The fields that say something. */
+function fieldLines(step: WalkStep, { regime }: PointWalk): string[] {
   const words = stepFields(step, regime)
     .filter(({ value, meaning }) => value !== 0 || meaning !== "")
     .map(({ name, value, meaning }) => `${name}=${valueText(value, meaning)}`);
-  return [`${line}${intermediate}`, ...wrapped(words, 96).map((text) => `       ${style.quiet(text)}`)];
+  return wrapped(words, 96).map((text) => `       ${style.quiet(text)}`);
 }
 
 /** Items in lines of at most `width` characters. */

@@ -17,6 +17,7 @@ export function changeText(before: Attributes, after: Attributes): string {
     changed(accessText(before), accessText(after)),
     el0ChangeText(before.el0, after.el0),
     changed(before.memory, after.memory),
+    changed(fetchText(before), fetchText(after), "instruction fetches "),
     changed(before.shareability, after.shareability, "shareability "),
     changed(levelText(before), levelText(after)),
     changed(String(before.accessFlag), String(after.accessFlag), "access flag "),
@@ -37,6 +38,11 @@ function changed(before: string, after: string, prefix = ""): string {
 function el0ChangeText(before: Access | null, after: Access | null): string {
   if (before === null || after === null || !(before.read || after.read)) return "";
   return changed(accessText(before), accessText(after), "EL0 ");
+}
+
+/** Only where it is another than that of data. */
+function fetchText({ memory, fetch }: Attributes): string {
+  return memory === fetch ? "as data" : fetch;
 }
 
 function levelText({ level }: Attributes): string {
@@ -147,7 +153,7 @@ export function limited(rows: readonly (readonly string[])[], limit: number, nou
 /** `show FILE mappings` */
 export function renderMappings(lists: readonly MappingList[], images: readonly LoadedImage[]): string[] {
   return lists.flatMap(({ regime, mappings, all }) => {
-    const count = mappings.length === all ? plural(all, "run") : `${mappings.length} of ${plural(all, "run")}`;
+    const count = `${plural(all, "run")}${mappings.length === all ? "" : `, ${mappings.length} shown`}`;
     return [style.heading(`${regime}: ${count}`), ...table(mappings.map((mapping) => mappingCells(mapping, images)))];
   });
 }
