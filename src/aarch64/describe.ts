@@ -67,7 +67,7 @@ function rowsFor(
 }
 
 function stage1Table(root: TableRoot, controls: Stage1Controls): readonly FieldRow[] {
-  const effective = root.hierarchical && controls.indirect === null;
+  const effective = root.hierarchical;
   const words = (these: readonly string[]): Words =>
     effective ? these : (value) => (value === 0 ? "" : "ignored: hierarchical permissions are disabled");
   return [

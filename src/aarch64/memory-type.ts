@@ -1,6 +1,9 @@
 /**
  * Memory types as structures: what MAIR_ELx and stage 2's MemAttr say, how two stages combine, and the words for the result.
  *
+ * An attribute byte of MAIR_ELx is `0b0000dd00` for Device memory, and `oooo` (outer), `iiii` (inner) for Normal memory. FEAT_XS adds
+ * `0b0000dd01`, 0x40 and 0xA0; FEAT_MTE2 adds 0xF0. All others with a zero half are UNPREDICTABLE.
+ *
  * Source: Arm ARM DDI 0487, D24.2 MAIR_EL1; D8.6 "Memory region attributes"; D8.6.6 "Stage 2 memory region type and cacheability
  * attributes"; "Combining stage 1 and stage 2 memory type attributes".
  */

@@ -6,11 +6,12 @@
  * left set between batches. Physical reads where there is no memory give zeros (up to 10.2), and reads of device registers have side
  * effects: only RAM and ROM ranges are read. A read is half a packet long at most: two hex digits a byte.
  */
-import { PAGE_SIZE, phys } from "../../base/address.ts";
+import { PAGE_SIZE, type PhysAddr } from "../../base/address.ts";
 import { EbscopeError } from "../../base/error.ts";
 import { decodeDigits } from "../../base/hex.ts";
 import type { MemoryRange, MemoryRead, PhysMemory, PhysSpan } from "../../base/memory.ts";
 import { latin1 } from "../../base/text.ts";
+import type { Label } from "../../rsp/command.ts";
 import type { BatchRequest, Connection } from "../../rsp/connection.ts";
 import { rangeOf } from "../memory-map.ts";
 
@@ -39,12 +40,12 @@ export class RspMemory implements PhysMemory {
     const results: MemoryRead[] = spans.map(() => ABSENT);
     const parts = this.#parts(spans);
     if (parts.length === 0) return results;
-    const requests = [physModeRequest("1"), ...parts.map(readRequest), physModeRequest(this.#foundPhysMode)];
+    const requests = [physModeRequest("1"), ...parts, physModeRequest(this.#foundPhysMode)];
     let refused = false;
     await this.#connection.batch(requests, (reply, i) => {
       const part = parts[i - 1];
       if (part === undefined) refused ||= latin1(reply) !== "OK";
-      else if (!placePart(part, reply)) results[part.span] = { state: "unreadable", code: "read-failed" };
+      else if (!part.place(reply)) results[part.span] = { state: "unreadable", code: "read-failed" };
       else if (results[part.span] === ABSENT) results[part.span] = { state: "present", bytes: part.bytes };
     });
     if (refused) {
@@ -54,19 +55,18 @@ export class RspMemory implements PhysMemory {
   }
 
   /** The spans in pieces that the stub reads at once; none of a span that is not all RAM or ROM. One allocation holds them all. */
-  #parts(spans: readonly PhysSpan[]): SpanPart[] {
+  #parts(spans: readonly PhysSpan[]): ReadPart[] {
     const readable = spans.map(({ address, length }) => rangeOf(this.ranges, address, length) !== undefined);
     const total = spans.reduce((sum, { length }, i) => sum + (readable[i] ? aligned(length) : 0), 0);
     const all = Buffer.allocUnsafeSlow(total);
-    const parts: SpanPart[] = [];
+    const parts: ReadPart[] = [];
     let place = 0;
     spans.forEach(({ address, length }, span) => {
       if (!readable[span]) return;
       const bytes = all.subarray(place, place + length);
       place += aligned(length);
       for (let at = 0; at < length; at += this.#maxRead) {
-        const part = Math.min(this.#maxRead, length - at);
-        parts.push({ span, bytes, at, address: phys(address + BigInt(at)), length: part });
+        parts.push(new ReadPart(span, bytes, at, Math.min(this.#maxRead, length - at), address));
       }
     });
     return parts;
@@ -82,20 +82,34 @@ function physModeRequest(mode: string): BatchRequest {
   return { payload: `Qqemu.PhyMemMode:${mode}`, label: "switching physical memory mode" };
 }
 
-/** A piece of a span: where it is read, and where it goes in the bytes of the whole span. */
-interface SpanPart extends PhysSpan {
+/** Below, sums of addresses and lengths are exact as numbers, which are quicker to print than bigints. */
+const EXACT = 1n << 52n;
+
+/** A piece of a span and the request for it, one object: a batch of thousands has as many of them. */
+class ReadPart implements BatchRequest {
+  /** Index of the span. */
   readonly span: number;
+  /** The bytes of the whole span; those of the piece go to `#at`. */
   readonly bytes: Buffer;
-  readonly at: number;
-}
+  readonly payload: string;
+  readonly #at: number;
+  readonly #length: number;
 
-function readRequest({ address, length }: SpanPart): BatchRequest {
-  // Physical addresses that a number holds exactly are quicker to print.
-  const where = address <= Number.MAX_SAFE_INTEGER ? Number(address).toString(16) : address.toString(16);
-  return { payload: `m${where},${length.toString(16)}`, label: () => `reading ${length} bytes at physical 0x${where}` };
-}
+  constructor(span: number, bytes: Buffer, at: number, length: number, spanAddress: PhysAddr) {
+    this.span = span;
+    this.bytes = bytes;
+    this.#at = at;
+    this.#length = length;
+    const where = spanAddress < EXACT ? Number(spanAddress) + at : spanAddress + BigInt(at);
+    this.payload = `m${where.toString(16)},${length.toString(16)}`;
+  }
 
-/** Puts the bytes of a reply in place; false when it is not exactly the bytes that were asked for. */
-function placePart({ bytes, at, length }: SpanPart, reply: Uint8Array): boolean {
-  return reply.length === 2 * length && decodeDigits(reply, bytes, at);
+  get label(): Label {
+    return () => `reading ${this.#length} bytes at physical 0x${this.payload.slice(1, this.payload.indexOf(","))}`;
+  }
+
+  /** Puts the bytes of a reply in place; false when it is not exactly the bytes that were asked for. */
+  place(reply: Uint8Array): boolean {
+    return reply.length === 2 * this.#length && decodeDigits(reply, this.bytes, this.#at);
+  }
 }
