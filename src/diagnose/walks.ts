@@ -1,5 +1,6 @@
 /** How an address translates at the points of a capture, and what of it changed from one to the next. */
 
+import type { Attributes } from "../aarch64/attributes.ts";
 import { describeDescriptor } from "../aarch64/describe.ts";
 import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
 import type { Walked, WalkStep } from "../aarch64/translate.ts";
@@ -27,7 +28,7 @@ export function walksOf(capture: Capture, address: bigint, cpu?: number, regime?
   });
 }
 
-/** Something about a walk that is another at a later point. `null`: there is no such thing on that side. */
+/** Something about a walk that is another at a later point. `null`: the descriptor of that side has no such field. */
 export interface WalkDifference {
   /** `level 3 descriptor`, `AP`, `EL1 write`, `memory`, … */
   readonly what: string;
@@ -45,25 +46,46 @@ export interface WalkChange {
 export function walkChanges(walks: readonly PointWalk[]): readonly WalkChange[] {
   return walks.slice(1).flatMap((walk, i) => {
     const previous = walks[i] as PointWalk;
-    const differences = [
-      ...stepDifferences(previous, walk),
-      ...listDifferences(resultFacts(previous), resultFacts(walk)),
-    ];
+    const differences = differencesOf(previous, walk);
     return differences.length === 0 ? [] : [{ from: previous.point, to: walk.point, differences }];
   });
 }
 
+/** Walks in two regimes have nothing in common that could change. */
+function differencesOf(before: PointWalk, after: PointWalk): WalkDifference[] {
+  const regime = difference("regime", before.regime.name, after.regime.name);
+  if (regime.length > 0) return [...regime, ...difference("outcome", outcome(before), outcome(after))];
+  return [...stepDifferences(before, after), ...resultDifferences(before, after)];
+}
+
+/** Of the descriptors that both walks came to; where one went further, the outcome tells it. */
 function stepDifferences(before: PointWalk, after: PointWalk): WalkDifference[] {
-  const old = new Map(before.walked.steps.map((step) => [stepName(step), step]));
   const now = new Map(after.walked.steps.map((step) => [stepName(step), step]));
-  return [...new Set([...old.keys(), ...now.keys()])].flatMap((name) => {
-    const [a, b] = [old.get(name), now.get(name)];
-    const table = difference(`${name} table`, a && hex(a.table), b && hex(b.table));
-    const descriptor = difference(`${name} descriptor`, a && hex(a.descriptor), b && hex(b.descriptor));
-    if (a === undefined || b === undefined || a.kind !== b.kind || descriptor.length === 0)
-      return [...table, ...descriptor];
+  return before.walked.steps.flatMap((a) => {
+    const name = stepName(a);
+    const b = now.get(name);
+    if (b === undefined) return [];
+    const table = difference(`${name} table`, hex(a.table), hex(b.table));
+    const descriptor = difference(`${name} descriptor`, hex(a.descriptor), hex(b.descriptor));
+    if (a.kind !== b.kind || descriptor.length === 0) return [...table, ...descriptor];
     return [...table, ...descriptor, ...listDifferences(fieldFacts(a, before.regime), fieldFacts(b, after.regime))];
   });
+}
+
+function resultDifferences(before: PointWalk, after: PointWalk): WalkDifference[] {
+  const changed = difference("outcome", outcome(before), outcome(after));
+  const [a, b] = [before.walked.result, after.walked.result];
+  if (a.mapped !== true || b.mapped !== true) return changed;
+  return [
+    ...changed,
+    ...listDifferences(resultFacts(a.attributes, before.regime), resultFacts(b.attributes, after.regime)),
+  ];
+}
+
+/** `mapped to 0x40000000`, `not mapped: translation fault, level 3`, `cannot tell: not-captured` */
+function outcome({ walked: { result } }: PointWalk): string {
+  if (result.mapped === null) return `cannot tell: ${result.why}`;
+  return result.mapped ? `mapped to ${hex(result.pa)}` : `not mapped: ${result.why}`;
 }
 
 export function stepName({ stage, level }: WalkStep): string {
@@ -88,16 +110,12 @@ export function valueText(value: number, meaning: string): string {
   return meaning === "" ? hex(BigInt(value)) : `${hex(BigInt(value))} (${meaning})`;
 }
 
-/** What comes out of a walk, fact by fact. */
-function resultFacts({ walked: { result }, regime }: PointWalk): Facts {
-  if (result.mapped === null) return new Map([["outcome", `cannot tell: ${result.why}`]]);
-  if (!result.mapped) return new Map([["outcome", `not mapped: ${result.why}`]]);
-  const { attributes } = result;
+function resultFacts(attributes: Attributes, regime: Regime): Facts {
+  const { memory, fetch, shareability } = attributes;
   return new Map([
-    ["outcome", "mapped"],
-    ["output address", hex(result.pa)],
-    ["memory", attributes.memory],
-    ["shareability", attributes.shareability],
+    ["memory", memory],
+    ["instruction fetches", fetch],
+    ["shareability", shareability],
     ...verdicts(attributes, regime).flatMap(({ level, ...verdict }) =>
       (["read", "write", "execute"] as const).map((access) => [`${level} ${access}`, verdict[access]] as const),
     ),

@@ -8,7 +8,7 @@ import type { LoadedImage } from "../efi/images.ts";
 import { readTableFields } from "../efi/system-table.ts";
 import type { Capture, Point } from "../snapshot/model.ts";
 import { diffMappings, type MappingChange } from "./mappings.ts";
-import { type Expected, expectedChange, type Owner, ownerOf, ownership } from "./owners.ts";
+import { type Expected, expectedChange, imagesIn, type Owner, ownerOf, ownership } from "./owners.ts";
 import { capturedImages, PointView } from "./point-view.ts";
 import { diffRegisters, type RegisterChange } from "./registers.ts";
 import { diffTables, type TableChange } from "./tables.ts";
@@ -90,7 +90,7 @@ export async function diffPoints(capture: Capture, from: Point, to: Point): Prom
     after,
     images,
     registers: diffRegisters(capture, from, to),
-    mappings: names.flatMap((name) => ownedChanges(name, before, after, images)),
+    mappings: names.flatMap((name) => ownedChanges(name, before, after, imagesIn(name, images))),
     tables: names.flatMap((name) => diffTables(name, before, after)),
     efi: await diffEfi(capture, before, after),
     coverage: [before, after].flatMap((view) => coverageOf(view)),

@@ -1,5 +1,6 @@
 /** Whose memory a range is, and whether its change is what ExitBootServices is known to do. */
 import type { Attributes } from "../aarch64/attributes.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import type { LoadedImage } from "../efi/images.ts";
 import { sectionAt } from "../efi/images.ts";
 import type { MappingChange } from "./mappings.ts";
@@ -20,6 +21,11 @@ export interface Ownership {
   readonly images: readonly LoadedImage[];
   /** Whether every page of the range belongs to one of `images`. */
   readonly covered: boolean;
+}
+
+/** The images that a regime's addresses can be held against: none in stage 2, whose input is no virtual address. */
+export function imagesIn(regime: RegimeName, images: readonly LoadedImage[]): readonly LoadedImage[] {
+  return regime === "stage2" ? [] : images;
 }
 
 export function ownership(images: readonly LoadedImage[], va: bigint, size: bigint): Ownership {

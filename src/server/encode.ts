@@ -27,7 +27,7 @@ import type { Finding } from "../diagnose/findings.ts";
 import { type PointWalk, stepFields, walkChanges } from "../diagnose/walks.ts";
 import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
-import { ownerOf } from "../diff/owners.ts";
+import { imagesIn, ownerOf } from "../diff/owners.ts";
 import { PointView } from "../diff/point-view.ts";
 import type { LoadedImage } from "../efi/images.ts";
 import { type Capture, type Point, pointRegisters } from "../snapshot/model.ts";
@@ -131,7 +131,7 @@ export function encodeMappings(
         size: hex(size),
         pa: hex(pa),
         ...encodeAttributes(attributes),
-        owner: ownerOf(images, va, size),
+        owner: ownerOf(imagesIn(regime, images), va, size),
       }),
     ),
   );

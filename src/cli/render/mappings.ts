@@ -6,7 +6,7 @@ import type { Mapping } from "../../aarch64/regime-map.ts";
 import { hex, hex16, roughSize, sizeText } from "../../base/hex.ts";
 import { plural } from "../../base/text.ts";
 import type { OwnedMappingChange } from "../../diff/diff.ts";
-import { imageLabel, ownership } from "../../diff/owners.ts";
+import { imageLabel, imagesIn, ownership } from "../../diff/owners.ts";
 import type { LoadedImage } from "../../efi/images.ts";
 import type { MappingList } from "../mapping-filter.ts";
 import { accessText, style, table } from "./style.ts";
@@ -154,7 +154,10 @@ export function limited(rows: readonly (readonly string[])[], limit: number, nou
 export function renderMappings(lists: readonly MappingList[], images: readonly LoadedImage[]): string[] {
   return lists.flatMap(({ regime, mappings, all }) => {
     const count = `${plural(all, "run")}${mappings.length === all ? "" : `, ${mappings.length} shown`}`;
-    return [style.heading(`${regime}: ${count}`), ...table(mappings.map((mapping) => mappingCells(mapping, images)))];
+    return [
+      style.heading(`${regime}: ${count}`),
+      ...table(mappings.map((mapping) => mappingCells(mapping, imagesIn(regime, images)))),
+    ];
   });
 }
 
