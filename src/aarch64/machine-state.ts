@@ -35,3 +35,8 @@ export function secondStageInForce(registers: Registers): boolean {
   const hostOnly = hostExtensions(registers) && trapsGeneral(registers);
   return el2Enabled(registers) && (bit(hcr, 0) || bit(hcr, 12)) && !hostOnly;
 }
+
+/** HCR_EL2.DC: EL1&0 stage 1 is off, its memory Write-Back, and stage 2 is in force. */
+export function defaultCacheable(registers: Registers): boolean {
+  return bit(registers.get("HCR_EL2") ?? 0n, 12) && secondStageInForce(registers);
+}

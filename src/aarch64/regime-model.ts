@@ -13,6 +13,19 @@ export const REGIME_NAMES = ["EL1&0", "EL2", "EL2&0", "EL3", "stage2"] as const;
 /** `EL1&0` is the whole way from virtual to physical addresses, through stage 2 where that is in force. */
 export type RegimeName = (typeof REGIME_NAMES)[number];
 
+export type Stage1Name = Exclude<RegimeName, "stage2">;
+
+/** The Exception level whose registers control a regime. */
+export function exceptionLevelOf(name: RegimeName): 1 | 2 | 3 {
+  if (name === "EL1&0") return 1;
+  return name === "EL3" ? 3 : 2;
+}
+
+/** Whether EL0 uses the regime too, which then has two halves. */
+export function hasUnprivileged(name: Stage1Name): boolean {
+  return name === "EL1&0" || name === "EL2&0";
+}
+
 export function isRegimeName(text: string): text is RegimeName {
   return (REGIME_NAMES as readonly string[]).includes(text);
 }

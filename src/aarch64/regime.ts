@@ -14,8 +14,8 @@ import {
   secondStageInForce,
   trapsGeneral,
 } from "./machine-state.ts";
-import type { Regime, RegimeName } from "./regime-model.ts";
-import { exceptionLevelOf, readStage1, type Stage1Name, showsOthers, translates } from "./stage1.ts";
+import { exceptionLevelOf, type Regime, type RegimeName, type Stage1Name } from "./regime-model.ts";
+import { readStage1, showsOthers, translates } from "./stage1.ts";
 import { readStage2 } from "./stage2.ts";
 
 /** The regime that code at the current Exception level runs in. */

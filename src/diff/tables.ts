@@ -2,8 +2,10 @@
 
 import type { RegimeMap } from "../aarch64/regime-map.ts";
 import type { RegimeName } from "../aarch64/regime-model.ts";
-import { pageAddress } from "../aarch64/table-pages.ts";
+import { pageAddress, pageNumberOf } from "../aarch64/table-pages.ts";
 import type { PhysAddr } from "../base/address.ts";
+import type { MemoryRead } from "../base/memory.ts";
+import type { Point } from "../snapshot/model.ts";
 import type { PointView } from "./point-view.ts";
 
 export interface TableChange {
@@ -19,10 +21,11 @@ export interface TableChange {
 export function diffTables(name: RegimeName, before: PointView, after: PointView): readonly TableChange[] {
   const [oldMap, newMap] = [before.map(name), after.map(name)];
   const [old, now] = [tablePages(oldMap), tablePages(newMap)];
+  const other = otherPages(before.point, after.point);
   const changes: [pageNumber: number, kind: TableChange["kind"]][] = [];
   for (const pageNumber of old) {
     if (!now.has(pageNumber)) changes.push([pageNumber, "removed"]);
-    else if (!sameContents(before, after, pageAddress(pageNumber))) changes.push([pageNumber, "changed"]);
+    else if (other.has(pageNumber)) changes.push([pageNumber, "changed"]);
   }
   for (const pageNumber of now) if (!old.has(pageNumber)) changes.push([pageNumber, "added"]);
   const untold = { added: !isWhole(oldMap), removed: !isWhole(newMap), changed: false };
@@ -40,9 +43,14 @@ function tablePages(map: RegimeMap | undefined): ReadonlySet<number> {
   return new Set((map?.tables ?? []).map(({ pageNumber }) => pageNumber));
 }
 
-function sameContents(before: PointView, after: PointView, pa: PhysAddr): boolean {
-  const a = before.point.pages.get(pa);
-  const b = after.point.pages.get(pa);
-  if (a?.state !== "present" || b?.state !== "present") return false;
+/** The pages of a point that another one has with other contents, or not at all. What did not change is mostly one object. */
+function otherPages(before: Point, after: Point): ReadonlySet<number> {
+  const pages = new Set<number>();
+  for (const [pa, read] of before.pages) if (!sameContents(read, after.pages.get(pa))) pages.add(pageNumberOf(pa));
+  return pages;
+}
+
+function sameContents(a: MemoryRead, b: MemoryRead | undefined): boolean {
+  if (a.state !== "present" || b?.state !== "present") return false;
   return a.bytes === b.bytes || Buffer.compare(a.bytes, b.bytes) === 0;
 }

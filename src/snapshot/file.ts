@@ -27,6 +27,9 @@ const CHUNK_HEADER_SIZE = 12;
 const MAX_META = 256 << 20;
 const MAX_PAGES = 1 << 18;
 const MAX_TEXT = 4096;
+/** What inflating allocates at once, in bytes. */
+const MIN_CHUNK = 1 << 14;
+const MAX_CHUNK = 1 << 24;
 /** In tables everything looks like everything: from level 5 on zlib takes five times as long over them, and gains nothing. */
 const PAGE_LEVEL = 4;
 
@@ -228,7 +231,10 @@ function readPages(contents: Buffer, name: string): Uint8Array[] {
   if (!(count <= MAX_PAGES)) throw corrupt(name, "its number of pages is wrong");
   let bytes: Buffer;
   try {
-    bytes = inflateSync(contents.subarray(4), { maxOutputLength: Math.max(count * PAGE_SIZE, 1) });
+    const length = Math.max(count * PAGE_SIZE, 1);
+    // In pieces of zlib's usual 16 KiB most of the time would go into putting them together.
+    const chunkSize = Math.min(Math.max(length, MIN_CHUNK), MAX_CHUNK);
+    bytes = inflateSync(contents.subarray(4), { maxOutputLength: length, chunkSize });
   } catch (cause) {
     throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its pages are unreadable`, { cause });
   }
