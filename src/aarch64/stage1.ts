@@ -87,6 +87,7 @@ function refusal(name: Stage1Name, registers: Registers, extended: ExtendedContr
   if (name === "EL2&0" && !hostExtensions(registers)) {
     return { code: "regime-not-decoded", why: "HCR_EL2.E2H is 0: EL2 has the regime EL2, not EL2&0" };
   }
+  if (!translates(name, registers.get(`SCTLR_EL${exceptionLevelOf(name)}`) ?? 0n, registers)) return undefined;
   if (extended.wideDescriptors) {
     const where = name === "EL3" ? "TCR_EL3" : `TCR2_EL${exceptionLevelOf(name)}`;
     return { code: "extension-not-decoded", why: `${where}.D128 = 1: descriptors are 128 bits wide (FEAT_D128)` };
