@@ -1,5 +1,8 @@
-/** The guests that are measured: AAVMF at the call of ExitBootServices, and a loop of three instructions without firmware. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+/**
+ * The guests that are measured: AAVMF at the call of ExitBootServices, Linux with the tables of 4 GiB, and a loop of three instructions
+ * without firmware.
+ */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type VirtAddr, virt } from "../../src/base/address.ts";
@@ -63,6 +66,39 @@ async function general(target: Target, name: string): Promise<bigint | undefined
   const definitions = target.info.registers.filter((each) => each.name === name);
   const [row] = await target.readRegisters([target.stoppedCpu], definitions);
   return registersOf(definitions, row ?? []).get(name);
+}
+
+const LINUX = join(ROOT, ".cache/guests/linux/vmlinuz");
+/** All of the kernel's tables stand by then: it has nothing to mount, and waits for ever. */
+const BOOTED = /end Kernel panic/;
+
+/** Debian's kernel with 4 GiB, halted after its boot: it maps its memory in pages of 4 KiB (rodata=full), some 2,067 tables. */
+export async function linuxGuest(qemu: string): Promise<BenchGuest> {
+  if (!existsSync(LINUX)) throw new Error(`${LINUX} is not there. Run: bash scripts/setup live`);
+  let booted = (): void => undefined;
+  const done = new Promise<void>((resolve) => {
+    booted = resolve;
+  });
+  const machine = ["-M", "virt", "-cpu", "cortex-a57", "-m", "4G", "-nographic", "-nic", "none"];
+  const launched = await launchQemu([qemu, ...machine, "-kernel", LINUX, "-append", "console=ttyAMA0"], {
+    onLine: (_, line) => BOOTED.test(line) && booted(),
+  });
+  try {
+    const target = await attachQemu(launched.address);
+    await target.resume();
+    await within(120_000, done);
+    await target.interrupt();
+    await target.release(false);
+    return { address: launched.address, pid: launched.pid, [Symbol.asyncDispose]: () => launched.end() };
+  } catch (error) {
+    await launched.end();
+    throw error;
+  }
+}
+
+async function within(milliseconds: number, done: Promise<void>): Promise<void> {
+  const late = AbortSignal.timeout(milliseconds);
+  await Promise.race([done, new Promise((_, reject) => late.addEventListener("abort", () => reject(late.reason)))]);
 }
 
 /** Where the breakpoint goes in the loop: on the instruction that counts x0 up. */

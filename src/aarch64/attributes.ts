@@ -17,7 +17,15 @@ import {
   UNKNOWN_MEMORY,
   WRITE_THROUGH,
 } from "./memory-type.ts";
-import { type Access, ALL, bothAccess, type Permissions, stage1Permissions, stage2Permissions } from "./permissions.ts";
+import {
+  type Access,
+  ALL,
+  bothAccess,
+  NONE,
+  type Permissions,
+  stage1Permissions,
+  stage2Permissions,
+} from "./permissions.ts";
 import type { Regime, Stage1Controls, Stage2Controls, TableRoot } from "./regime-model.ts";
 
 export type Shareability = "inner" | "outer" | "none" | "reserved";
@@ -26,6 +34,10 @@ export type Shareability = "inner" | "outer" | "none" | "reserved";
 export interface Attributes extends Access {
   /** Unprivileged access; null in regimes without EL0. */
   readonly el0: Access | null;
+  /** TCR_ELx.E0PD: EL0's accesses are Translation faults at level 0, whatever the descriptor says. */
+  readonly el0Denied: boolean;
+  /** What the descriptor gives EL0: PAN goes by this. */
+  readonly el0Leaf: Access | null;
   /** The memory type of data accesses in the Arm ARM's words, such as `Normal WB RAWA` or `Device-nGnRnE`. */
   readonly memory: string;
   readonly memoryType: MemoryType;
@@ -62,18 +74,24 @@ function stage1Attributes(key: number, root: TableRoot, controls: Stage1Controls
   const bits = leafBits(key);
   const mapped = stage1Type(((bits.lower >>> 2) & 7) | ((bits.top & 1) << 3), controls);
   const type = controls.uncached ? nonCacheable(mapped) : mapped;
-  return assemble(stage1Permissions(bits, controls, root.el0Denied), {
-    memoryType: type,
-    fetchType: controls.uncachedFetch ? nonCacheable(mapped) : mapped,
-    shareability: shareabilityOf(type, root.shareability ?? (bits.lower >>> 8) & 3),
-    granule: 2 ** root.format.granuleBits,
-    level: bits.level,
-    contiguous: !controls.protectedBit && isContiguous(bits, root),
-    accessFlag: (bits.lower & 0x400) !== 0,
-    faultsOnAccess: (bits.lower & 0x400) === 0 && !controls.setsAccessFlag,
-    global: !controls.hasEl0 || (bits.lower & 0x800) === 0,
-    guarded: (bits.upper & 1) !== 0,
-  });
+  const { privileged, el0 } = stage1Permissions(bits, controls);
+  return assemble(
+    { privileged, el0: root.el0Denied ? NONE : el0 },
+    {
+      el0Denied: root.el0Denied,
+      el0Leaf: el0,
+      memoryType: type,
+      fetchType: controls.uncachedFetch ? nonCacheable(mapped) : mapped,
+      shareability: shareabilityOf(type, root.shareability ?? (bits.lower >>> 8) & 3),
+      granule: 2 ** root.format.granuleBits,
+      level: bits.level,
+      contiguous: !controls.protectedBit && isContiguous(bits, root),
+      accessFlag: (bits.lower & 0x400) !== 0,
+      faultsOnAccess: (bits.lower & 0x400) === 0 && !controls.setsAccessFlag,
+      global: !controls.hasEl0 || (bits.lower & 0x800) === 0,
+      guarded: (bits.upper & 1) !== 0,
+    },
+  );
 }
 
 /** Bit 52, which the largest blocks do not have (pseudocode AArch64.ContiguousBit). */
@@ -95,7 +113,10 @@ export function stage1Type(index: number, { mair, mair2 }: Stage1Controls): Memo
 function stage2Attributes(key: number, root: TableRoot, controls: Stage2Controls): Attributes {
   const bits = leafBits(key);
   const type = stage2MemoryType((bits.lower >>> 2) & 0xf, controls.forcedWriteBack);
-  return assemble(stage2Permissions(bits, controls), {
+  const permissions = stage2Permissions(bits, controls);
+  return assemble(permissions, {
+    el0Denied: false,
+    el0Leaf: permissions.el0,
     memoryType: type,
     fetchType: type,
     shareability: shareabilityOf(type, root.shareability ?? (bits.lower >>> 8) & 3),
@@ -123,6 +144,8 @@ export function flatAttributes({ controls, hasEl0 }: Regime): Attributes {
   return assemble(
     { privileged: ALL, el0: hasEl0 ? ALL : null },
     {
+      el0Denied: false,
+      el0Leaf: hasEl0 ? ALL : null,
       memoryType: cached ? DEFAULT_CACHEABLE : STRICT_DEVICE,
       fetchType: cached ? DEFAULT_CACHEABLE : fetched,
       shareability: cached ? "none" : "outer",
@@ -146,6 +169,8 @@ export function combineStages(stage1: Attributes, stage2: Attributes, controls: 
   return assemble(
     { privileged: bothAccess(stage1, stage2), el0 },
     {
+      el0Denied: stage1.el0Denied,
+      el0Leaf: stage1.el0Leaf,
       memoryType: type,
       fetchType: controls.uncachedFetch ? nonCacheable(fetched) : fetched,
       shareability: alwaysOuterShareable(type) ? "outer" : wider(stage1.shareability, stage2.shareability),
@@ -177,6 +202,7 @@ function assemble(
   const key = [
     access(privileged),
     el0 === null ? "-" : access(el0),
+    rest.el0Denied && rest.el0Leaf !== null ? access(rest.el0Leaf) : "",
     memory,
     fetch,
     shareability,

@@ -38,6 +38,9 @@ export interface CollectOptions {
 
 export const DEFAULT_MAX_TABLES = 16_384;
 
+/** Gaps that are told one by one; tables that were never asked for are told as such by whoever looks for them. */
+const MAX_GAPS = 1024;
+
 /**
  * Fetches every table page that the regime's live roots lead to, through `memory` (which keeps what it reads), those of stage 2 first
  * where the regime is behind it, and the root pages of what is not decoded. Returns what could not be had.
@@ -51,7 +54,7 @@ export async function collectTables(
   const fetch = new TableFetch(memory, options.maxTables ?? DEFAULT_MAX_TABLES);
   const gaps = behind === undefined ? [] : await fetch.regime(behind, (page) => ({ page }));
   const locate = behind === undefined ? (page: number): TablePlace => ({ page }) : tableLocator(behind, fetch);
-  return [...gaps, ...(await fetch.regime(regime, locate))];
+  return gaps.concat(await fetch.regime(regime, locate));
 }
 
 /** What was fetched for a regime, and how much more may be. */
@@ -81,16 +84,21 @@ class TableFetch implements PageSource {
     }));
     const raw = regime.undecoded.flatMap(({ root }) => (root === undefined ? [] : [pageNumberOf(root)]));
     await this.#read([...new Set(raw)]);
-    for (const root of regime.roots) gaps.push(...(await this.#root(regime, root, locate)));
+    for (const root of regime.roots) await this.#root(regime, root, locate, gaps);
     return gaps;
   }
 
-  async #root(regime: Regime, root: TableRoot, locate: (page: number) => TablePlace): Promise<CoverageGap[]> {
-    const gaps: CoverageGap[] = [];
+  async #root(
+    regime: Regime,
+    root: TableRoot,
+    locate: (page: number) => TablePlace,
+    gaps: CoverageGap[],
+  ): Promise<void> {
     const end = outputEnd(root);
     let parts = pageNumberOf(root.table) < end ? tableParts(root.table, root.entries) : [];
     for (let level = root.startLevel; level <= LAST_LEVEL && parts.length > 0; level++) {
       const gap = (page: number | undefined, code: ErrorCode): void => {
+        if (gaps.length >= MAX_GAPS) return;
         gaps.push({ regime: regime.name, pa: page === undefined ? undefined : pageAddress(page), level, code });
       };
       const placed = place(parts, locate, gap);
@@ -101,11 +109,12 @@ class TableFetch implements PageSource {
       placed.forEach(({ part, page }, i) => {
         const words = tablePage(reads[i], regime.bigEndian);
         if (!isWords(words)) gap(page, words.missing);
-        else if (level < LAST_LEVEL) addNextTables(words, part, level, root.format, end, next);
+        else if (level < LAST_LEVEL && next.size < this.#left + MAX_GAPS) {
+          addNextTables(words, part, level, root.format, end, next);
+        }
       });
       parts = [...next].flatMap((page) => tableParts(pageAddress(page), tableEntries(root.format.granuleBits)));
     }
-    return gaps;
   }
 
   async #read(pages: readonly number[]): Promise<MemoryRead[]> {

@@ -4,48 +4,45 @@
  * Source: Arm ARM DDI 0487, D8.2 "Translation process": the output of stage 1 is the input of stage 2.
  */
 import { type Attributes, combineStages } from "./attributes.ts";
-import { type LostRun, MAX_RUNS, type RegimeMap, type Run } from "./regime-map.ts";
+import type { LostRun, RegimeMap, Run } from "./regime-map.ts";
 import type { Stage2Controls } from "./regime-model.ts";
 
 /** Where stage 2 takes the runs of stage 1; what it does not map is not mapped, what is not known of it is lost. */
-export function throughStage2(stage1: RegimeMap, stage2: RegimeMap): RegimeMap {
+export function throughStage2(stage1: RegimeMap, stage2: RegimeMap, maxRuns: number): RegimeMap {
   const { controls } = stage2.regime;
   if (controls.stage !== 2) return stage1;
-  const composition = new Composition(stage2, controls);
+  const composition = new Composition(stage2, controls, maxRuns);
   for (const run of stage1.runs) composition.add(run);
   const lost = [...stage1.lost, ...composition.lost].sort((a, b) => a.start - b.start);
   return { regime: stage1.regime, runs: composition.runs, lost, tables: stage1.tables };
 }
+
+/** What is lost of one composition: more says nothing that less does not. */
+const MAX_LOST = 2 ** 14;
 
 class Composition {
   readonly runs: Run[] = [];
   readonly lost: LostRun[] = [];
   readonly #stage2: RegimeMap;
   readonly #controls: Stage2Controls;
+  readonly #maxRuns: number;
   readonly #combined = new Map<Attributes, Map<Attributes, Attributes>>();
 
-  constructor(stage2: RegimeMap, controls: Stage2Controls) {
+  constructor(stage2: RegimeMap, controls: Stage2Controls, maxRuns: number) {
+    this.#maxRuns = maxRuns;
     this.#stage2 = stage2;
     this.#controls = controls;
   }
 
   /** One run of stage 1: `start` is a virtual page, `output` an intermediate one. */
   add(run: Run): void {
+    if (this.runs.length > this.#maxRuns || this.lost.length > MAX_LOST) return this.#giveUp(run.start, run.pages);
     const end = run.output + run.pages;
     const { runs, lost } = this.#stage2;
     for (let i = firstEndingAfter(runs, run.output); i < runs.length; i++) {
       const piece = runs[i] as Run;
       if (piece.start >= end) break;
-      if (this.runs.length > MAX_RUNS) {
-        this.lost.push({
-          start: run.start,
-          pages: run.pages,
-          table: undefined,
-          level: undefined,
-          code: "too-many-tables",
-        });
-        break;
-      }
+      if (this.runs.length > this.#maxRuns) return this.#giveUp(run.start, run.pages);
       const from = Math.max(piece.start, run.output);
       const pages = Math.min(piece.start + piece.pages, end) - from;
       const attributes = this.#attributes(run.attributes, piece.attributes);
@@ -54,9 +51,26 @@ class Composition {
     for (let i = firstEndingAfter(lost, run.output); i < lost.length; i++) {
       const gap = lost[i] as LostRun;
       if (gap.start >= end) break;
+      if (this.lost.length > MAX_LOST) return this.#giveUp(run.start, run.pages);
       const from = Math.max(gap.start, run.output);
       const pages = Math.min(gap.start + gap.pages, end) - from;
       this.lost.push({ ...gap, start: run.start + (from - run.output), pages });
+    }
+  }
+
+  /** From here to the end of the run nothing is known, nor of what follows it. */
+  #giveUp(start: number, pages: number): void {
+    const last = this.lost.at(-1);
+    const end = Math.max(start + pages, last === undefined ? 0 : last.start + last.pages);
+    if (last?.code === "too-many-tables" && last.table === undefined) {
+      this.lost[this.lost.length - 1] = { ...last, pages: end - last.start };
+    } else {
+      // Of the run itself some may be known already: what is lost starts behind it.
+      const known = this.runs.at(-1);
+      const from = Math.max(start, known === undefined ? 0 : known.start + known.pages);
+      if (from < end) {
+        this.lost.push({ start: from, pages: end - from, table: undefined, level: undefined, code: "too-many-tables" });
+      }
     }
   }
 

@@ -29,11 +29,27 @@ export function el2Enabled(registers: Registers): boolean {
   return scr === undefined || bit(scr, 0) || bit(scr, 18);
 }
 
-/** HCR_EL2.VM, which HCR_EL2.DC implies; neither counts while EL2's host runs alone ({E2H, TGE} = {1, 1}). */
+/** {E2H, TGE} = {1, 1}: EL2's host runs alone, EL0 is the host's, and EL1 cannot be entered. */
+export function hostAlone(registers: Registers): boolean {
+  return el2Enabled(registers) && hostExtensions(registers) && trapsGeneral(registers);
+}
+
+/** HCR_EL2.VM, which HCR_EL2.DC implies; neither counts while EL2's host runs alone. */
 export function secondStageInForce(registers: Registers): boolean {
   const hcr = registers.get("HCR_EL2") ?? 0n;
-  const hostOnly = hostExtensions(registers) && trapsGeneral(registers);
-  return el2Enabled(registers) && (bit(hcr, 0) || bit(hcr, 12)) && !hostOnly;
+  return el2Enabled(registers) && (bit(hcr, 0) || bit(hcr, 12)) && !hostAlone(registers);
+}
+
+/** EL2 is there, as the stub offers registers of it, but HCR_EL2 could not be read: what EL2 does to the levels below is not known. */
+export function hypervisorUnknown(registers: Registers): boolean {
+  if (registers.get("HCR_EL2") !== undefined) return false;
+  return ["SCTLR_EL2", "TCR_EL2", "VTTBR_EL2"].some((name) => registers.get(name) !== undefined);
+}
+
+/** Secure EL2 is enabled (SCR_EL3.NS = 0, EEL2 = 1): stage 2 of Secure IPAs goes by VSTTBR_EL2. */
+export function secureStage2(registers: Registers): boolean {
+  const scr = registers.get("SCR_EL3");
+  return scr !== undefined && !bit(scr, 0) && bit(scr, 18);
 }
 
 /** HCR_EL2.DC: EL1&0 stage 1 is off, its memory Write-Back, and stage 2 is in force. */

@@ -24,7 +24,7 @@ export interface Permissions {
 }
 
 export const ALL: Access = { read: true, write: true, execute: true };
-const NONE: Access = { read: false, write: false, execute: false };
+export const NONE: Access = { read: false, write: false, execute: false };
 const UNKNOWN: Access = { read: null, write: null, execute: null };
 
 /** Both must permit; an access that one side forbids is forbidden, whatever the other is. */
@@ -50,8 +50,8 @@ interface Base {
   readonly wxn: boolean;
 }
 
-/** The permissions of a stage 1 leaf. `el0Denied`: TCR_ELx.E0PD. */
-export function stage1Permissions(bits: LeafBits, controls: Stage1Controls, el0Denied: boolean): Permissions {
+/** The permissions of a stage 1 leaf. */
+export function stage1Permissions(bits: LeafBits, controls: Stage1Controls): Permissions {
   const base =
     controls.indirect === null
       ? directBase(bits, controls)
@@ -59,7 +59,7 @@ export function stage1Permissions(bits: LeafBits, controls: Stage1Controls, el0D
   const index = bits.top >>> 1;
   const privileged = finish(base.privileged, controls.overlays.privileged, index);
   if (base.el0 === null) return { privileged, el0: null };
-  return { privileged, el0: el0Denied ? NONE : finish(base.el0, controls.overlays.unprivileged, index) };
+  return { privileged, el0: finish(base.el0, controls.overlays.unprivileged, index) };
 }
 
 /** Applies the overlay, and what is not to be writable and executable at once (D8.4, R_QXXPC: the overlay's execute goes before). */
@@ -130,7 +130,8 @@ function unlessClash(own: Permission, other: Permission, access: keyof Access): 
   return other === true ? { ...UNKNOWN, [access]: false } : UNKNOWN;
 }
 
-function either(a: Permission, b: Permission): Permission {
+/** One of them permits; unknown where that cannot be told. */
+export function either(a: Permission, b: Permission): Permission {
   return not(both(not(a), not(b)));
 }
 

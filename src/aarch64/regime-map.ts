@@ -47,9 +47,6 @@ export interface Mapping {
   readonly attributes: Attributes;
 }
 
-/** Runs of one walk: a table that is referred to from everywhere has a run for each of its entries each time. */
-export const MAX_RUNS = 2 ** 20;
-
 export function runMapping(regime: RegimeName, run: Run): Mapping {
   return {
     regime,

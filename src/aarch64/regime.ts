@@ -10,6 +10,7 @@ import type { Registers } from "../base/registers.ts";
 import {
   currentExceptionLevel,
   el2Enabled,
+  hostAlone,
   hostExtensions,
   secondStageInForce,
   trapsGeneral,
@@ -38,9 +39,13 @@ export function liveRegimes(registers: Registers): readonly Regime[] {
   return secondStageInForce(registers) ? [...regimes, readStage2(registers)] : regimes;
 }
 
-/** Where the stub hides EL1's registers, EL1&0 counts as live unless the host runs alone: it is not known to be off. */
+/**
+ * EL1&0 is not in use while EL2's host runs alone ({E2H, TGE} = {1, 1}): its registers are a guest's. Where the stub hides them, it
+ * counts as live otherwise: it is not known to be off.
+ */
 function isLive(name: Stage1Name, registers: Registers): boolean {
-  if (name === "EL1&0" && showsOthers(registers)) return !trapsGeneral(registers);
+  if (name === "EL1&0" && hostAlone(registers)) return false;
+  if (name === "EL1&0" && showsOthers(registers)) return true;
   const sctlr = registers.get(`SCTLR_EL${exceptionLevelOf(name)}`) ?? 0n;
   return translates(name, sctlr, registers) || (name === "EL1&0" && secondStageInForce(registers) && bit(sctlr, 0));
 }

@@ -61,6 +61,16 @@ function effectiveTcr2(name: Stage1Name, registers: Registers): bigint {
   return registers.get(`TCR2_EL${exceptionLevelOf(name)}`) ?? 0n;
 }
 
+/**
+ * The machine has permission indirection or overlays (ID_AA64MMFR3_EL1.{S1PIE, S1POE}), but the stub does not offer the register that
+ * turns them on: whether permissions are direct cannot be told.
+ */
+function hidesExtensions(el: number, registers: Registers): boolean {
+  const mmfr3 = registers.get("ID_AA64MMFR3_EL1") ?? 0n;
+  if (el === 3 || registers.get(`TCR2_EL${el}`) !== undefined || bits(mmfr3, 3, 0) === 0n) return false;
+  return bits(mmfr3, 11, 8) !== 0n || bits(mmfr3, 19, 16) !== 0n;
+}
+
 export function readControls(
   name: Stage1Name,
   registers: Registers,
@@ -72,6 +82,7 @@ export function readControls(
   const sctlr = registers.get(`SCTLR_EL${el}`) ?? 0n;
   const tcr = registers.get(`TCR_EL${el}`) ?? 0n;
   const managed = (hasEl0 ? bits(tcr, 40, 39) : bits(tcr, 22, 21)) === 0b11n;
+  const hidden = hidesExtensions(el, registers);
   const indirect: PermissionRegisters = {
     privileged: registers.get(`PIR_EL${el}`),
     unprivileged: hasEl0 ? registers.get(`PIRE0_EL${el}`) : null,
@@ -88,7 +99,11 @@ export function readControls(
     uncachedFetch: !bit(sctlr, 12),
     mair: registers.get(`MAIR_EL${el}`) ?? 0n,
     mair2: extended.longIndex ? registers.get(`MAIR2_EL${el}`) : null,
-    indirect: extended.indirect ? indirect : null,
+    indirect: extended.indirect
+      ? indirect
+      : hidden
+        ? { privileged: undefined, unprivileged: hasEl0 ? undefined : null }
+        : null,
     overlays: {
       privileged: extended.overlays ? registers.get(`POR_EL${el}`) : null,
       unprivileged: extended.el0Overlays && hasEl0 ? registers.get("POR_EL0") : null,

@@ -8,7 +8,15 @@ import { bit, bits, bitsNumber } from "../base/bits.ts";
 import type { Registers } from "../base/registers.ts";
 import { Features } from "./features.ts";
 import { tableBase } from "./granule.ts";
-import { defaultCacheable, el2Enabled, hostExtensions, secondStageInForce, trapsGeneral } from "./machine-state.ts";
+import {
+  defaultCacheable,
+  el2Enabled,
+  hostAlone,
+  hostExtensions,
+  hypervisorUnknown,
+  secondStageInForce,
+  trapsGeneral,
+} from "./machine-state.ts";
 import { exceptionLevelOf, hasUnprivileged, type Regime, type Stage1Name, type Undecoded } from "./regime-model.ts";
 import { type ExtendedControls, extendedControls, readControls } from "./stage1-controls.ts";
 import { readRoots } from "./stage1-roots.ts";
@@ -55,7 +63,7 @@ export function readStage1(name: Stage1Name, registers: Registers): Regime {
 export function translates(name: Stage1Name, sctlr: bigint, registers: Registers): boolean {
   if (!bit(sctlr, 0)) return false;
   if (name !== "EL1&0" || !el2Enabled(registers)) return true;
-  if (hostExtensions(registers) && trapsGeneral(registers)) return true;
+  if (hostAlone(registers)) return true;
   return !trapsGeneral(registers) && !defaultCacheable(registers);
 }
 
@@ -72,6 +80,9 @@ function missingRegisters(el: number, registers: Registers): Refusal | undefined
 
 /** Why the regime cannot be decoded as a whole, if so. */
 function refusal(name: Stage1Name, registers: Registers, extended: ExtendedControls): Refusal | undefined {
+  if (name !== "EL3" && hypervisorUnknown(registers)) {
+    return { code: "register-missing", why: "not offered by the stub, or not readable: HCR_EL2" };
+  }
   if (name === "EL1&0" && runsAArch32(registers)) {
     return { code: "regime-not-decoded", why: "EL1 uses AArch32 state: its tables have the VMSAv8-32 formats" };
   }

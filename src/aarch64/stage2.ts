@@ -9,6 +9,7 @@ import { bit, bitsNumber } from "../base/bits.ts";
 import type { Registers } from "../base/registers.ts";
 import { addressBits, Features, sizeLimits } from "./features.ts";
 import { type GranuleBits, granuleOfTg0, levelShift, strideBits, tableBase, tableFormat } from "./granule.ts";
+import { secureStage2 } from "./machine-state.ts";
 import type { Regime, Stage2Controls, TableRoot, Undecoded } from "./regime-model.ts";
 
 /** At most so many tables stand in a row at the starting level. */
@@ -19,7 +20,10 @@ export function readStage2(registers: Registers): Regime {
   const features = new Features(registers);
   const vtcr = registers.get("VTCR_EL2");
   const vttbr = registers.get("VTTBR_EL2");
-  const root = vtcr === undefined || vttbr === undefined ? missing(registers) : readRoot(vtcr, vttbr, features);
+  const root =
+    vtcr === undefined || vttbr === undefined
+      ? missing(registers)
+      : (secure(registers) ?? readRoot(vtcr, vttbr, features));
   const decoded = root !== undefined && "register" in root;
   return {
     name: "stage2",
@@ -40,6 +44,13 @@ function missing(registers: Registers): Undecoded {
   const names = ["VTCR_EL2", "VTTBR_EL2"].filter((name) => registers.get(name) === undefined);
   const why = `not offered by the stub, or not readable: ${names.join(", ")}`;
   return { code: "register-missing", why, root: undefined, halves: ["lower"] };
+}
+
+/** A Secure stage 2 has tables of its own. */
+function secure(registers: Registers): Undecoded | undefined {
+  if (!secureStage2(registers)) return undefined;
+  const why = "SCR_EL3.{NS, EEL2} = {0, 1}: Secure stage 2 (VSTTBR_EL2) is not decoded";
+  return { code: "extension-not-decoded", why, root: undefined, halves: ["lower"] };
 }
 
 function readControls(vtcr: bigint, registers: Registers, features: Features): Stage2Controls {

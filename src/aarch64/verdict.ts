@@ -5,11 +5,17 @@
  * flag", D8.15 "Memory aborts" (an Access flag fault comes before a Permission fault).
  */
 import type { Attributes } from "./attributes.ts";
-import type { Access, Permission } from "./permissions.ts";
+import { type Access, either, type Permission } from "./permissions.ts";
 import type { Regime } from "./regime-model.ts";
 
 /** `unknown`: a register that decides it is not offered. `PAN`: PSTATE.PAN forbids it as things stand. */
-export type Verdict = "allowed" | "permission fault" | "access flag fault" | "permission fault (PAN)" | "unknown";
+export type Verdict =
+  | "allowed"
+  | "permission fault"
+  | "access flag fault"
+  | "translation fault"
+  | "permission fault (PAN)"
+  | "unknown";
 
 export interface LevelVerdict {
   /** `EL0` to `EL3`. */
@@ -24,15 +30,25 @@ export function verdicts(attributes: Attributes, regime: Regime): readonly Level
   const level = regime.controls.stage === 2 ? 1 : regime.exceptionLevel;
   const privileged = levelVerdict(`EL${level}`, attributes, attributes, accessNever(attributes, regime));
   if (attributes.el0 === null) return [privileged];
+  if (attributes.el0Denied) return [privileged, DENIED];
   return [privileged, levelVerdict("EL0", attributes.el0, attributes, false)];
 }
 
-function levelVerdict(level: string, access: Access, attributes: Attributes, pan: boolean): LevelVerdict {
+/** TCR_ELx.E0PD (D24.2 TCR_EL1): at level 0, before any table is looked at. */
+const DENIED: LevelVerdict = {
+  level: "EL0",
+  read: "translation fault",
+  write: "translation fault",
+  execute: "translation fault",
+};
+
+function levelVerdict(level: string, access: Access, attributes: Attributes, pan: Permission): LevelVerdict {
   const verdict = (permission: Permission, isData: boolean): Verdict => {
     if (attributes.faultsOnAccess) return "access flag fault";
     if (permission === null) return "unknown";
     if (!permission) return "permission fault";
-    return pan && isData ? "permission fault (PAN)" : "allowed";
+    if (!isData || pan === false) return "allowed";
+    return pan === null ? "unknown" : "permission fault (PAN)";
   };
   return {
     level,
@@ -43,8 +59,9 @@ function levelVerdict(level: string, access: Access, attributes: Attributes, pan
 }
 
 /** Whether PSTATE.PAN is 1 for the level and covers this memory: what EL0 can read, with EPAN what it can execute too. */
-function accessNever({ el0 }: Attributes, { controls }: Regime): boolean {
+function accessNever({ el0Leaf: el0 }: Attributes, { controls }: Regime): Permission {
   if (controls.stage === 2 || el0 === null || controls.pan === "off") return false;
   const everything = controls.pan === "enhanced" || controls.indirect !== null;
-  return el0.read === true || el0.write === true || (everything && el0.execute === true);
+  const data = either(el0.read, el0.write);
+  return everything ? either(data, el0.execute) : data;
 }

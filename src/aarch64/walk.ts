@@ -22,7 +22,7 @@ import {
 } from "./descriptor.ts";
 import { entryPages, LAST_LEVEL, tableEntries } from "./granule.ts";
 import { LeafDecoder, RUN_SIZE } from "./leaf-runs.ts";
-import { type LostRun, MAX_RUNS, type RegimeMap, type Run, type TableRef } from "./regime-map.ts";
+import type { LostRun, RegimeMap, Run, TableRef } from "./regime-map.ts";
 import type { Regime, TableRoot, Undecoded } from "./regime-model.ts";
 import { isWords, pageNumberOf, type TablePart, type TableReader, tableParts } from "./table-pages.ts";
 import { outputEnd, tableReader } from "./translate.ts";
@@ -37,19 +37,25 @@ const UPPER_HALF = 2 ** 52 - HALF_PAGES;
 const PAGE_ENTRIES = 512;
 const LEVELS = [-1, 0, 1, 2, LAST_LEVEL];
 
+/** Runs of one walk: a table that is referred to from everywhere has a run for each of its entries each time. */
+export const DEFAULT_MAX_RUNS = 2 ** 16;
+
 export interface MapOptions {
   /** The most table pages visited, counting each reference. Default 262,144. */
   readonly maxVisits?: number;
+  /** The most runs made, and as many more as the last table has. Default 65,536. */
+  readonly maxRuns?: number;
 }
 
 /** Walks a regime over the pages that `source` holds; through stage 2 where the regime is behind it. */
 export function mapRegime(regime: Regime, source: PageSource, options: MapOptions = {}): RegimeMap {
-  const walk = new Walk(regime, tableReader(regime, source), options.maxVisits ?? DEFAULT_MAX_VISITS);
+  const maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
+  const walk = new Walk(regime, tableReader(regime, source), options.maxVisits ?? DEFAULT_MAX_VISITS, maxRuns);
   if (!regime.enabled && regime.undecoded.length === 0) walk.flat();
   for (const root of regime.roots) walk.root(root);
   for (const undecoded of regime.undecoded) walk.undecoded(undecoded);
   const map = walk.result();
-  return regime.behind === undefined ? map : throughStage2(map, mapRegime(regime.behind, source, options));
+  return regime.behind === undefined ? map : throughStage2(map, mapRegime(regime.behind, source, options), maxRuns);
 }
 
 interface OpenRun {
@@ -65,10 +71,12 @@ class Walk {
   readonly #runs: Run[] = [];
   readonly #lost: LostRun[] = [];
   readonly #seen = new Map<number, TableRef>();
+  readonly #maxRuns: number;
   #visitsLeft: number;
 
-  constructor(regime: Regime, tables: TableReader, maxVisits: number) {
+  constructor(regime: Regime, tables: TableReader, maxVisits: number, maxRuns: number) {
     this.#visitsLeft = maxVisits;
+    this.#maxRuns = maxRuns;
     this.#regime = regime;
     this.#tables = tables;
   }
@@ -109,12 +117,13 @@ class Walk {
 
   #part(part: TablePart, level: number, start: number, inherited: Inherited, runs: RunList): void {
     const words = this.#tables.get(part.pageNumber);
-    if (!isWords(words) && "fault" in words) return;
+    const whole = isWords(words);
+    const overrun = --this.#visitsLeft < 0 || this.#runs.length > this.#maxRuns;
+    if (!whole && "fault" in words && !overrun) return;
     const pageNumber = this.#physical(part.pageNumber);
-    const overrun = --this.#visitsLeft < 0 || this.#runs.length > MAX_RUNS;
-    if (!isWords(words) || pageNumber === undefined || overrun) {
+    if (!whole || pageNumber === undefined || overrun) {
       const pages = runs.entryPages(level) * part.count;
-      const code = isWords(words) ? "too-many-tables" : words.missing;
+      const code = whole || "fault" in words ? "too-many-tables" : words.missing;
       this.#lost.push({ start, pages, table: pageNumber, level, code });
       return;
     }

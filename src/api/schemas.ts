@@ -123,7 +123,14 @@ export const DiffJson = Type.Object({
 });
 
 /** PAN: PSTATE.PAN forbids it as things stand; unknown: a register that decides it is not offered. */
-const Verdict = Type.Enum(["allowed", "permission fault", "access flag fault", "permission fault (PAN)", "unknown"]);
+const Verdict = Type.Enum([
+  "allowed",
+  "permission fault",
+  "access flag fault",
+  "translation fault",
+  "permission fault (PAN)",
+  "unknown",
+]);
 
 const ExplainResult = Type.Union([
   Type.Object({

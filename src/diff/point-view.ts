@@ -4,7 +4,7 @@ import { currentRegimeName, liveRegimes, readRegime } from "../aarch64/regime.ts
 import type { RegimeMap } from "../aarch64/regime-map.ts";
 import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
 import { Translator } from "../aarch64/translate.ts";
-import { DEFAULT_MAX_VISITS, mapRegime } from "../aarch64/walk.ts";
+import { DEFAULT_MAX_RUNS, DEFAULT_MAX_VISITS, mapRegime } from "../aarch64/walk.ts";
 import { phys, physPage } from "../base/address.ts";
 import type { MemoryRead, PhysMemory } from "../base/memory.ts";
 import type { Registers } from "../base/registers.ts";
@@ -12,6 +12,9 @@ import { type LoadedImage, readLoadedImages } from "../efi/images.ts";
 import { readSystemTable } from "../efi/system-table.ts";
 import { type Capture, type Point, pointPages, pointRegisters } from "../snapshot/model.ts";
 import { pageMemory } from "../snapshot/page-memory.ts";
+
+/** Runs of one regime that fit into memory together with what is made of them. */
+const MOST_RUNS = 2 ** 20;
 
 export class PointView {
   readonly capture: Capture;
@@ -55,7 +58,7 @@ export class PointView {
     const known = this.#maps.get(name);
     if (known !== undefined) return known;
     const regime = this.regime(name);
-    const map = mapRegime(regime, pointPages(this.point), { maxVisits: maxVisits(this.point) });
+    const map = mapRegime(regime, pointPages(this.point), boundsOf(this.point));
     this.#maps.set(name, map);
     return map;
   }
@@ -69,9 +72,13 @@ export class PointView {
   }
 }
 
-/** Whoever captured more tables than usual (--max-tables) wants to see them; a table is rarely referred to from several places. */
-function maxVisits({ pages }: Point): number {
-  return Math.max(DEFAULT_MAX_VISITS, 4 * pages.size);
+/**
+ * What one walk may cost, from what was captured: whoever captured more tables than usual (--max-tables) wants to see them. A table is
+ * rarely referred to from several places, and a page of one has 512 runs at most.
+ */
+function boundsOf({ pages }: Point): { readonly maxVisits: number; readonly maxRuns: number } {
+  const maxRuns = Math.min(Math.max(DEFAULT_MAX_RUNS, 512 * pages.size), MOST_RUNS);
+  return { maxVisits: Math.max(DEFAULT_MAX_VISITS, 4 * pages.size), maxRuns };
 }
 
 /** The loaded images that the capture knows: those of its first point with a list (later the firmware's memory is reused). */

@@ -18,7 +18,7 @@ function regimeWith(name: RegimeName, values: Record<string, bigint>) {
   return readRegime(name, registersFrom(values));
 }
 
-const EL2 = { SCTLR_EL2: 5n, TCR_EL2: 16n | (5n << 16n), MAIR_EL2: 0xffn, TTBR0_EL2: 0n };
+const EL2 = { HCR_EL2: 0n, SCTLR_EL2: 5n, TCR_EL2: 16n | (5n << 16n), MAIR_EL2: 0xffn, TTBR0_EL2: 0n };
 const STAGE2 = { VTCR_EL2: 25n | (1n << 6n) | (5n << 16n), VTTBR_EL2: 0n, HCR_EL2: 1n };
 
 describe("a page of EL1&0", () => {

@@ -65,8 +65,9 @@ describe("live regimes", () => {
 
   it("are the current one, then those whose SCTLR has M set", () => {
     expect(names({ cpsr: atEl(1), SCTLR_EL1: 0n })).toEqual(["EL1&0"]);
-    expect(names({ cpsr: atEl(1), SCTLR_EL1: 1n, SCTLR_EL2: 0n, SCTLR_EL3: 1n })).toEqual(["EL1&0", "EL3"]);
-    expect(names({ cpsr: atEl(2), SCTLR_EL1: 1n, SCTLR_EL2: 0n })).toEqual(["EL2", "EL1&0"]);
+    const el2 = { SCTLR_EL2: 0n, HCR_EL2: 0n };
+    expect(names({ cpsr: atEl(1), SCTLR_EL1: 1n, ...el2, SCTLR_EL3: 1n })).toEqual(["EL1&0", "EL3"]);
+    expect(names({ cpsr: atEl(2), SCTLR_EL1: 1n, ...el2 })).toEqual(["EL2", "EL1&0"]);
   });
 
   it("include EL2&0 instead of EL2 with E2H", () => {
@@ -94,6 +95,30 @@ describe("live regimes", () => {
     expect(names({ ...values, SCR_EL3: 0n })).not.toContain("stage2");
     expect(names({ ...values, SCR_EL3: 1n })).toContain("stage2");
     expect(names({ ...values, SCR_EL3: 1n << 18n })).toContain("stage2");
+  });
+
+  it("leave out EL1&0 while EL2's host runs alone: its registers are a guest's", () => {
+    const host = { cpsr: atEl(2), SCTLR_EL1: 1n, SCTLR_EL2: 1n };
+    expect(names({ ...host, HCR_EL2: E2H | TGE })).toEqual(["EL2&0"]);
+    expect(names({ ...host, HCR_EL2: E2H })).toEqual(["EL2&0", "EL1&0"]);
+  });
+
+  it("are unknown below EL3 where EL2 is there but HCR_EL2 cannot be read", () => {
+    const regimes = liveRegimes(
+      registersFrom({ cpsr: atEl(1), SCTLR_EL1: 1n, TCR_EL1: 16n, MAIR_EL1: 0n, VTTBR_EL2: 0n }),
+    );
+    expect(regimes.map(({ name, roots }) => [name, roots.length])).toEqual([["EL1&0", 0]]);
+    expect(regimes[0]?.undecoded[0]).toMatchObject({
+      code: "register-missing",
+      why: expect.stringContaining("HCR_EL2"),
+    });
+  });
+
+  it("include a Secure stage 2 that is not decoded: VSTTBR_EL2 has its tables", () => {
+    const values = { cpsr: atEl(1), SCTLR_EL1: 1n, HCR_EL2: VM, VTTBR_EL2: 0n, VTCR_EL2: 25n | (1n << 6n) };
+    const [first, stage2] = liveRegimes(registersFrom({ ...values, SCR_EL3: 1n << 18n }));
+    expect(stage2).toMatchObject({ name: "stage2", roots: [], undecoded: [{ code: "extension-not-decoded" }] });
+    expect(first?.behind?.undecoded).toHaveLength(1);
   });
 
   it("leave out EL1&0 where HCR_EL2.TGE turns its stage 1 off", () => {
@@ -262,7 +287,7 @@ describe("TCR_EL2", () => {
 
   it("has one range, HPD at 24 and PS at 18:16 in the EL2 regime", () => {
     const tcr = 25n | (1n << 24n) | (0b010n << 16n);
-    const regime = readRegime("EL2", registersFrom({ ...values, TCR_EL2: tcr }));
+    const regime = readRegime("EL2", registersFrom({ ...values, TCR_EL2: tcr, HCR_EL2: 0n }));
     expect(regime).toMatchObject({ hasEl0: false, exceptionLevel: 2 });
     const root = { register: "TTBR0_EL2", startLevel: 1, hierarchical: false, outputBits: 40 };
     expect(regime.roots).toMatchObject([root]);
@@ -297,7 +322,7 @@ describe("what is not decoded is refused as a whole, with its roots kept", () =>
     const registers = { SCTLR_EL2: 1n, TCR_EL2: 16n, MAIR_EL2: 0n, TTBR0_EL2: 0x4000_0000n };
     const code = [{ code: "regime-not-decoded" }];
     expect(readRegime("EL2", registersFrom({ ...registers, HCR_EL2: E2H })).undecoded).toMatchObject(code);
-    expect(readRegime("EL2&0", registersFrom(registers)).undecoded).toMatchObject(code);
+    expect(readRegime("EL2&0", registersFrom({ ...registers, HCR_EL2: 0n })).undecoded).toMatchObject(code);
   });
 
   it("not TCR2_EL1 where HCRX_EL2.TCR2En says that it counts as 0", () => {

@@ -36,6 +36,7 @@ function letters(leaf: bigint, change: Record<string, bigint> = {}, name: Regime
         "permission fault": "-",
         "permission fault (PAN)": "p",
         "access flag fault": "a",
+        "translation fault": "t",
         unknown: "?",
       })[verdict] as string;
     return `${level} ${letter(read, "r")}${letter(write, "w")}${letter(execute, "x")}`;
@@ -75,6 +76,23 @@ describe("the verdicts of a leaf", () => {
     // PIIndex 0: EL1 reads and executes (0b1010), EL0 has no access.
     expect(letters(AF, { TCR2_EL1: 2n, PIR_EL1: 0xan, PIRE0_EL1: 0n })).toEqual(["EL1 r-x", "EL0 ---"]);
     expect(letters(AF, { TCR2_EL1: 2n, PIRE0_EL1: 0n })).toEqual(["EL1 ???", "EL0 ---"]);
+  });
+
+  it("of EL0 are Translation faults in a half that TCR_EL1.E0PD0 denies it; PAN goes by the descriptor still", () => {
+    const values = { TCR_EL1: TCR | (1n << 55n), cpsr: EL1H | PAN };
+    expect(letters(AF | AP_EL0 | UXN, values)).toEqual(["EL1 pp-", "EL0 ttt"]);
+    expect(letters(AF | AP_EL0 | UXN, { ...values, ID_AA64MMFR2_EL1: 0n })).toEqual(["EL1 pp-", "EL0 rw-"]);
+  });
+
+  it("cannot be told under PAN where EL0's permissions cannot", () => {
+    const values = { TCR2_EL1: 2n, PIR_EL1: 0xcn, cpsr: EL1H | PAN };
+    expect(letters(AF, values)).toEqual(["EL1 ??-", "EL0 ???"]);
+  });
+
+  it("cannot be told where the machine may have indirect permissions and the stub does not offer TCR2_EL1", () => {
+    expect(letters(AF, { ID_AA64MMFR3_EL1: 0x101n })).toEqual(["EL1 ???", "EL0 ???"]);
+    expect(letters(AF, { ID_AA64MMFR3_EL1: 0x101n, TCR2_EL1: 0n })).toEqual(["EL1 rwx", "EL0 --x"]);
+    expect(letters(AF, { ID_AA64MMFR3_EL1: 0x001n })).toEqual(["EL1 rwx", "EL0 --x"]);
   });
 
   it("lose what an overlay takes away, and cannot be told where it is not offered", () => {

@@ -94,7 +94,7 @@ function stage1World(random: Random, regime: Stage1Plan["regime"], plain: boolea
   const plan: Stage1Plan = { regime, features, ps, dsBit, halves, plain, certain: false };
   setStage1Registers(random, registers, plan);
   if (!plain) setContext(random, registers, regime);
-  else if (regime === "EL2&0") registers.set("HCR_EL2", 1n << 34n);
+  else if (regime === "EL2" || regime === "EL2&0") registers.set("HCR_EL2", regime === "EL2" ? 0n : 1n << 34n);
   const bigEndian = ((registers.get(`SCTLR_EL${levelOf(regime)}`) as bigint) >> 25n) % 2n === 1n;
   const store: TableStore = { memory, bigEndian, physical: (address) => address };
   for (const pool of pools)
@@ -116,7 +116,7 @@ function stage1World(random: Random, regime: Stage1Plan["regime"], plain: boolea
 /** Registers around a regime that has no stage 2. */
 function setContext(random: Random, registers: Registers, regime: SlowRegime): void {
   if (regime === "EL2&0") registers.set("HCR_EL2", (1n << 34n) | (random.chance(0.5) ? 1n << 27n : 0n));
-  if (regime === "EL2" && random.chance(0.5)) registers.set("HCR_EL2", random.chance(0.5) ? 1n : 0n);
+  if (regime === "EL2") registers.set("HCR_EL2", random.chance(0.3) ? 1n : 0n);
   if (regime === "EL1&0" && random.chance(0.3)) registers.set("HCR_EL2", random.chance(0.3) ? 1n << 34n : 0n);
   setTcr2Controls(random, registers);
 }
