@@ -93,6 +93,11 @@ export class Features {
     return this.#atLeast("ID_AA64MMFR2_EL1", 60, 1);
   }
 
+  /** FEAT_MTE_NO_ADDRESS_TAGS or FEAT_MTE_CANONICAL_TAGS: MTX is a control bit; ID_AA64PFR1_EL1.MTEX, or a bit taken at its word. */
+  get addressTags(): boolean {
+    return this.#atLeast("ID_AA64PFR1_EL1", 52, 1);
+  }
+
   /** FEAT_HAFDBS with dirty state. */
   get dirtyState(): boolean {
     return this.#atLeast("ID_AA64MMFR1_EL1", 0, 2);

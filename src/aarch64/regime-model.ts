@@ -49,6 +49,8 @@ export interface TableRoot {
   readonly hierarchical: boolean;
   /** TCR_ELx.TBI: bits 63:56 of an address are a tag and not looked at (for instructions too, unless TBID says otherwise). */
   readonly topByteIgnored: boolean;
+  /** TCR_ELx.MTX: bits 59:56 are a tag and not looked at (FEAT_MTE_NO_ADDRESS_TAGS, FEAT_MTE_CANONICAL_TAGS). */
+  readonly memoryTagIgnored: boolean;
   /** SH of the TCR, where descriptors have none (FEAT_LPA2 with DS = 1). */
   readonly shareability: number | undefined;
   /** TCR_ELx.E0PD: EL0 has no access to this half. */
@@ -144,4 +146,14 @@ export interface Regime {
   readonly undecoded: readonly Undecoded[];
   /** Stage 2, where this regime's outputs and its tables are intermediate physical addresses. */
   readonly behind: Regime | undefined;
+}
+
+/** Equal for regimes whose tables are the same: those of vCPUs that share them are walked once. */
+export function regimeKey(regime: Regime): string {
+  const roots = regime.roots.map(({ table, inputBits, vaBase, startLevel, format, outputBits }) =>
+    [vaBase, table, inputBits, startLevel, format.granuleBits, format.addressForm, outputBits].join(":"),
+  );
+  const undecoded = regime.undecoded.map(({ code, root }) => `${code}:${root}`);
+  const behind = regime.behind === undefined ? [] : [`(${regimeKey(regime.behind)})`];
+  return [regime.name, regime.enabled, regime.bigEndian, ...roots, ...undecoded, ...behind].join(" ");
 }

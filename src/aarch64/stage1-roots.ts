@@ -27,6 +27,7 @@ interface RootLayout {
   readonly disabled: boolean;
   readonly hierarchical: boolean;
   readonly topByteIgnored: boolean;
+  readonly memoryTagIgnored: boolean;
   readonly shareability: number;
   readonly el0Denied: boolean;
   /** DS: descriptors and TTBR hold addresses of 52 bits, where FEAT_LPA2 is implemented. */
@@ -47,6 +48,7 @@ function twoRootLayouts(tcr: bigint): readonly RootLayout[] {
       disabled: bit(tcr, 7),
       hierarchical: !bit(tcr, 41),
       topByteIgnored: bit(tcr, 37),
+      memoryTagIgnored: bit(tcr, 60),
       shareability: bitsNumber(tcr, 13, 12),
       el0Denied: bit(tcr, 55),
     },
@@ -58,6 +60,7 @@ function twoRootLayouts(tcr: bigint): readonly RootLayout[] {
       disabled: bit(tcr, 23),
       hierarchical: !bit(tcr, 42),
       topByteIgnored: bit(tcr, 38),
+      memoryTagIgnored: bit(tcr, 61),
       shareability: bitsNumber(tcr, 29, 28),
       el0Denied: bit(tcr, 56),
     },
@@ -73,6 +76,7 @@ function oneRootLayout(tcr: bigint): RootLayout {
     disabled: false,
     hierarchical: !bit(tcr, 24),
     topByteIgnored: bit(tcr, 20),
+    memoryTagIgnored: bit(tcr, 33),
     shareability: bitsNumber(tcr, 13, 12),
     el0Denied: false,
     ds: bit(tcr, 32),
@@ -144,6 +148,7 @@ function readRoot(
     outputBits: Math.min(addressBits(layout.physicalSize), features.physicalAddressLimit, largest),
     hierarchical: layout.hierarchical && !takesTableBits(extended),
     topByteIgnored: layout.topByteIgnored,
+    memoryTagIgnored: layout.memoryTagIgnored && features.addressTags,
     shareability: lpa2 ? layout.shareability : undefined,
     el0Denied: layout.el0Denied && features.e0pd,
   };

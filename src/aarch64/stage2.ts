@@ -104,6 +104,7 @@ function readRoot(vtcr: bigint, vttbr: bigint, features: Features): TableRoot | 
     outputBits: Math.min(addressBits(physicalSize), features.physicalAddressLimit, lpa || lpa2 ? 52 : 48),
     hierarchical: false,
     topByteIgnored: false,
+    memoryTagIgnored: false,
     shareability: lpa2 ? bitsNumber(vtcr, 13, 12) : undefined,
     el0Denied: false,
   };

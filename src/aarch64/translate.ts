@@ -51,10 +51,12 @@ export type Translation =
   | { readonly mapped: true; readonly pa: PhysAddr; readonly attributes: Attributes }
   | { readonly mapped: false; readonly why: string; readonly level: number; readonly fault: TranslationFault }
   /** It cannot be told: a table on the way is not at hand or not decoded. */
-  | { readonly mapped: null; readonly why: ErrorCode };
+  | { readonly mapped: null; readonly why: ErrorCode; readonly reason?: string };
 
 export interface Walked {
   readonly steps: readonly WalkStep[];
+  /** What stage 1 made of the address, where stage 2 takes it from there. */
+  readonly intermediate?: PhysAddr;
   readonly result: Translation;
 }
 
@@ -78,13 +80,14 @@ export class Translator {
     if (this.#behind === undefined || first.result.mapped !== true) return first;
     const second = this.#behind.translate(virt(first.result.pa));
     const steps = [...first.steps, ...second.steps];
-    if (second.result.mapped !== true) return { steps, result: second.result };
+    const intermediate = first.result.pa;
+    if (second.result.mapped !== true) return { steps, intermediate, result: second.result };
     const { controls } = this.#behind.regime;
     const attributes =
       controls.stage === 2
         ? combineStages(first.result.attributes, second.result.attributes, controls)
         : first.result.attributes;
-    return { steps, result: { mapped: true, pa: second.result.pa, attributes } };
+    return { steps, intermediate, result: { mapped: true, pa: second.result.pa, attributes } };
   }
 
   #own(va: VirtAddr): Walked {
@@ -94,14 +97,26 @@ export class Translator {
     if (root !== undefined) return this.#walk(root, va);
     const half = bit(va, 55) ? "upper" : "lower";
     const undecoded = regime.undecoded.find(({ halves }) => halves.includes(half));
-    if (undecoded !== undefined) return { steps: [], result: { mapped: null, why: undecoded.code } };
-    return { steps: [], result: this.#fault("translation", 0, "outside the address range of every TTBR in use") };
+    if (undecoded !== undefined) {
+      return { steps: [], result: { mapped: null, why: undecoded.code, reason: undecoded.why } };
+    }
+    return { steps: [], result: this.#fault("translation", 0, this.#outside()) };
+  }
+
+  /** Why an address is in no root. */
+  #outside(): string {
+    if (this.regime.controls.stage === 1) return "outside the address range of every TTBR in use";
+    const why =
+      this.regime.roots.length === 0
+        ? "VTCR_EL2.SL0 and T0SZ do not go together"
+        : "the address is wider than VTCR_EL2.T0SZ allows";
+    return `stage 2 translation fault, level 0: ${why}`;
   }
 
   #flat(tagged: VirtAddr): Translation {
     const { topByteIgnored } = this.regime;
     const ignored = bit(tagged, 55) ? topByteIgnored.upper : topByteIgnored.lower;
-    const va = ignored ? withoutTag(tagged) : tagged;
+    const va = withoutTag(tagged, ignored ? TOP_BYTE : 0n);
     if (va >> BigInt(this.regime.physicalBits) !== 0n) {
       return this.#fault("address size", 0, "translation is off and the address is wider than a physical one");
     }
@@ -174,15 +189,17 @@ export function outputEnd(root: TableRoot): number {
 }
 
 function inRange(root: TableRoot, tagged: VirtAddr): boolean {
-  const va = root.topByteIgnored ? withoutTag(tagged) : tagged;
+  const va = withoutTag(tagged, root.topByteIgnored ? TOP_BYTE : root.memoryTagIgnored ? MEMORY_TAG : 0n);
   return va >= root.vaBase && va - root.vaBase < 1n << BigInt(root.inputBits);
 }
 
 const TOP_BYTE = 0xffn << 56n;
+/** The Logical Address Tag (FEAT_MTE). */
+const MEMORY_TAG = 0xfn << 56n;
 
-/** The address with bit 55 in place of its tag (D8.8 "Address tagging"). */
-function withoutTag(va: VirtAddr): VirtAddr {
-  return virt(((va >> 55n) & 1n) === 1n ? va | TOP_BYTE : va & ~TOP_BYTE);
+/** The address with bit 55 in place of the bits of its tag (D8.8 "Address tagging"). */
+function withoutTag(va: VirtAddr, tag: bigint): VirtAddr {
+  return virt(((va >> 55n) & 1n) === 1n ? va | tag : va & ~tag);
 }
 
 /** What a regime's tables are read through: physical memory, or stage 2 where the regime is behind it. */

@@ -72,6 +72,11 @@ export const PointJson = Type.Object({
 export const CoverageJson = Type.Object({
   point: Type.String(),
   regime: RegimeName,
+  /** The first range of addresses of which nothing is known for it, and how many there are. */
+  va: Hex,
+  size: Hex,
+  ranges: Type.Integer(),
+  /** The table that could not be looked into. */
   pa: Nullable(Hex),
   level: Nullable(Type.Integer()),
   code: Type.String(),
@@ -87,6 +92,8 @@ export const DiffJson = Type.Object({
   partial: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
   /** Things worth knowing about how the capture was taken. */
   notes: Type.Array(Type.String()),
+  /** At which of the two points each regime is in use: one that is not maps nothing there. */
+  regimes: Type.Array(Type.Object({ regime: RegimeName, from: Type.Boolean(), to: Type.Boolean() })),
   registers: Type.Array(
     Type.Object({
       cpu: Type.Integer(),
@@ -139,7 +146,7 @@ const ExplainResult = Type.Union([
     verdicts: Type.Array(Type.Object({ level: Type.String(), read: Verdict, write: Verdict, execute: Verdict })),
   }),
   Type.Object({ mapped: Type.Literal(false), why: Type.String(), level: Type.Integer() }),
-  Type.Object({ mapped: Type.Null(), why: Type.String() }),
+  Type.Object({ mapped: Type.Null(), why: Type.String(), reason: Type.Optional(Type.String()) }),
 ]);
 
 const Walk = Type.Object({
@@ -160,6 +167,8 @@ const Walk = Type.Object({
       fields: Type.Array(Type.Object({ name: Type.String(), value: Hex, meaning: Type.String() })),
     }),
   ),
+  /** The intermediate physical address that stage 1 led to, where stage 2 is in between. */
+  intermediate: Type.Optional(Hex),
   result: ExplainResult,
 });
 export type WalkJson = Static<typeof Walk>;

@@ -2,7 +2,7 @@
 
 import { type CollectOptions, collectTables } from "../aarch64/collect.ts";
 import { currentRegimeName, liveRegimes } from "../aarch64/regime.ts";
-import type { Regime } from "../aarch64/regime-model.ts";
+import { type Regime, regimeKey } from "../aarch64/regime-model.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
@@ -83,7 +83,7 @@ async function recordTables(
   vcpus: readonly Registers[],
   request: PointRequest,
 ): Promise<void> {
-  const regimes = new Map(vcpus.flatMap(liveRegimes).map((regime) => [regimeIdentity(regime), regime]));
+  const regimes = new Map(vcpus.flatMap(liveRegimes).map((regime) => [regimeKey(regime), regime]));
   const collect = async (regime: Regime): Promise<void> => {
     const gaps = await collectTables(needed, regime, request);
     for (const { pa, code } of gaps) if (pa !== undefined) memory.noteMissing(pa, code);
@@ -93,16 +93,6 @@ async function recordTables(
   await Promise.all(all.filter(({ behind }) => behind === undefined).map(collect));
   await Promise.all(all.filter(({ behind }) => behind !== undefined).map(collect));
   await needed.read(vcpus.flatMap((registers) => codeAndStack(registers, memory)));
-}
-
-/** vCPUs that share their tables are walked once. */
-function regimeIdentity(regime: Regime): string {
-  const roots = regime.roots.map(({ table, inputBits, vaBase, startLevel, format, outputBits }) =>
-    [vaBase, table, inputBits, startLevel, format.granuleBits, format.addressForm, outputBits].join(":"),
-  );
-  const undecoded = regime.undecoded.map(({ code, root }) => `${code}:${root}`);
-  const behind = regime.behind === undefined ? [] : [`(${regimeIdentity(regime.behind)})`];
-  return [regime.name, regime.enabled, regime.bigEndian, ...roots, ...undecoded, ...behind].join(" ");
 }
 
 /** The pages where a vCPU executes, will return to and has its stack: what a look at a fault needs first. */

@@ -36,22 +36,30 @@ export function refuseMappingFlags(flags: MappingFlags, shown: string): void {
   if (given !== undefined) throw new EbscopeError("usage", `Cannot show ${shown} with --${given}: it is for mappings`);
 }
 
+export interface FilteredMappings {
+  readonly lists: readonly MappingList[];
+  /** The point that `--changed` compared with. */
+  readonly compared: PointView | undefined;
+}
+
 /** The mappings of a point that all the flags let through. What cannot be told is let through, as it may be so. */
 export function filterMappings(
   capture: Capture,
   view: PointView,
   names: readonly RegimeName[],
   flags: MappingFlags,
-): readonly MappingList[] {
+): FilteredMappings {
   const range = flags.range === undefined ? undefined : parseRange(flags.range);
-  return names.map((regime) => {
+  const compared = flags.changed ? neighbour(capture, view) : undefined;
+  const lists = names.map((regime) => {
     const all = view.mapAny(regime).runs.map((run) => runMapping(regime, run));
-    const changed = flags.changed ? changedPieces(capture, view, regime, all) : all;
-    const mappings = changed.filter(
+    const candidates = compared === undefined ? all : changedPieces(view, compared, regime, all);
+    const mappings = candidates.filter(
       (mapping) => (range === undefined || overlaps(mapping, range)) && passes(mapping, flags),
     );
     return { regime, mappings, all: all.length };
   });
+  return { lists, compared };
 }
 
 function passes({ attributes }: Mapping, flags: MappingFlags): boolean {
@@ -59,7 +67,7 @@ function passes({ attributes }: Mapping, flags: MappingFlags): boolean {
   const levels: readonly Access[] = el0 === null ? [attributes] : [attributes, el0];
   if (flags.wx && !levels.some(({ write, execute }) => may(write) && may(execute))) return false;
   if (flags.exec && !levels.some(({ execute }) => may(execute))) return false;
-  return !flags.device || attributes.memoryType.kind === "device";
+  return !flags.device || attributes.memoryType.kind === "device" || attributes.memoryType.kind === "other";
 }
 
 function may(permission: Permission): boolean {
@@ -86,18 +94,43 @@ function parseRange(text: string): AddressRange {
   });
 }
 
-/** The parts of mappings that are others at the point before, or, at the first point, at the next one. */
-function changedPieces(capture: Capture, view: PointView, regime: RegimeName, all: readonly Mapping[]): Mapping[] {
+/** The point before; for the first the one after. */
+function neighbour(capture: Capture, view: PointView): PointView {
   const index = capture.points.indexOf(view.point);
   const other = capture.points[index === 0 ? 1 : index - 1];
   if (other === undefined) {
     throw new EbscopeError("no-such-point", "Cannot show what changed: the capture has one point only");
   }
-  const changes = diffMappings(regime, new PointView(capture, other, view.cpu).map(regime), view.map(regime));
-  return all.flatMap((mapping) => changes.flatMap((change) => intersection(mapping, change)));
+  return new PointView(capture, other, view.cpu);
 }
 
-function intersection(mapping: Mapping, change: { readonly va: bigint; readonly size: bigint }): Mapping[] {
+/** The parts of mappings that are others at the other point: both lists ascend, so one pass over them will do. */
+function changedPieces(view: PointView, other: PointView, regime: RegimeName, all: readonly Mapping[]): Mapping[] {
+  // A regime that is in use at one of them only maps nothing at the other; one in use at neither is compared as it is.
+  const inUse = view.isLive(regime) || other.isLive(regime);
+  const map = (each: PointView) => (inUse ? each.map(regime) : each.mapAny(regime));
+  const changes = diffMappings(regime, map(other), map(view));
+  let first = 0;
+  return all.flatMap((mapping) => {
+    while (first < changes.length && endOf(changes[first] as Extent) <= mapping.va) first++;
+    const pieces: Mapping[] = [];
+    for (let i = first; i < changes.length && (changes[i] as Extent).va < endOf(mapping); i++) {
+      pieces.push(...intersection(mapping, changes[i] as Extent));
+    }
+    return pieces;
+  });
+}
+
+interface Extent {
+  readonly va: bigint;
+  readonly size: bigint;
+}
+
+function endOf({ va, size }: Extent): bigint {
+  return va + size;
+}
+
+function intersection(mapping: Mapping, change: Extent): Mapping[] {
   const skipped = change.va > mapping.va ? change.va - mapping.va : 0n;
   const start = mapping.va + skipped;
   const size = minimum(mapping.va + mapping.size, change.va + change.size) - start;

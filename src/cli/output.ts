@@ -2,12 +2,57 @@
 import type { EbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
 
-export function printData(text: string): void {
-  process.stdout.write(text.endsWith("\n") ? text : `${text}\n`);
+/** Characters that go out at once. */
+const PIECE = 1 << 16;
+
+/** Text, or pieces of it; a line end is added where there is none. */
+export function printData(text: string | Iterable<string>): void {
+  let pending = "";
+  let last = "";
+  for (const piece of typeof text === "string" ? [text] : text) {
+    pending += piece;
+    last = piece || last;
+    if (pending.length < PIECE) continue;
+    process.stdout.write(pending);
+    pending = "";
+  }
+  process.stdout.write(last.endsWith("\n") ? pending : `${pending}\n`);
 }
 
-export function jsonText(value: unknown): string {
-  return JSON.stringify(value, null, 2);
+/** As `JSON.stringify(value, null, 2)`, in pieces: a list may be too long for one string. */
+export function* jsonText(value: unknown): Generator<string> {
+  if (Array.isArray(value)) yield* jsonList(value, "");
+  else if (isPlainObject(value)) yield* jsonObject(value);
+  else yield JSON.stringify(value, null, 2);
+}
+
+function isPlainObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+function* jsonObject(object: Readonly<Record<string, unknown>>): Generator<string> {
+  let separator = "{";
+  for (const [key, value] of Object.entries(object)) {
+    if (value === undefined) continue;
+    yield `${separator}\n  ${JSON.stringify(key)}: `;
+    if (Array.isArray(value)) yield* jsonList(value, "  ");
+    else yield indented(value, "  ");
+    separator = ",";
+  }
+  yield separator === "{" ? "{}" : "\n}";
+}
+
+function* jsonList(list: readonly unknown[], indent: string): Generator<string> {
+  let separator = "[";
+  for (const item of list) {
+    yield `${separator}\n${indent}  ${indented(item, `${indent}  `)}`;
+    separator = ",";
+  }
+  yield separator === "[" ? "[]" : `\n${indent}]`;
+}
+
+function indented(value: unknown, indent: string): string {
+  return (JSON.stringify(value, null, 2) ?? "null").replaceAll("\n", `\n${indent}`);
 }
 
 /** A line of progress. */

@@ -1,6 +1,6 @@
 /** The difference between two points of a capture: registers, mappings, tables, UEFI's tables, and what is not known. */
 
-import type { RegimeName } from "../aarch64/regime-model.ts";
+import { type RegimeName, regimeKey } from "../aarch64/regime-model.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import { printable } from "../base/text.ts";
@@ -26,10 +26,22 @@ export interface EfiChange {
   readonly after: bigint | undefined;
 }
 
+/** A regime and the points at which it is in use. */
+export interface RegimeUse {
+  readonly regime: RegimeName;
+  readonly from: boolean;
+  readonly to: boolean;
+}
+
 /** Something that could not be read or decoded on a side. */
 export interface Coverage {
   readonly point: string;
   readonly regime: RegimeName;
+  /** The first address of which nothing is known for it, and how many bytes from there on. */
+  readonly va: bigint;
+  readonly size: bigint;
+  /** How many such ranges there are. */
+  readonly ranges: number;
   readonly pa: bigint | undefined;
   readonly level: number | undefined;
   readonly code: ErrorCode;
@@ -51,6 +63,9 @@ export interface Difference {
   readonly tables: readonly TableChange[];
   readonly efi: readonly EfiChange[];
   readonly coverage: readonly Coverage[];
+  readonly regimes: readonly RegimeUse[];
+  /** What is worth knowing about how the points were compared. */
+  readonly notes: readonly string[];
 }
 
 /** The point with this id; throws the list of those there are when there is none. */
@@ -94,7 +109,25 @@ export async function diffPoints(capture: Capture, from: Point, to: Point): Prom
     tables: names.flatMap((name) => diffTables(name, before, after)),
     efi: await diffEfi(capture, before, after),
     coverage: [before, after].flatMap((view) => coverageOf(view)),
+    regimes: names.map((regime) => ({ regime, from: before.isLive(regime), to: after.isLive(regime) })),
+    notes: otherVcpus(capture, before, after),
   };
+}
+
+/** Mappings are those of one vCPU: which others have other tables. */
+function otherVcpus(capture: Capture, before: PointView, after: PointView): string[] {
+  const differs = (view: PointView, cpu: number): boolean =>
+    regimesKey(new PointView(capture, view.point, cpu)) !== regimesKey(view);
+  const others = capture.threads.map((_, cpu) => cpu).filter((cpu) => differs(before, cpu) || differs(after, cpu));
+  if (others.length === 0) return [];
+  const which = others.length > 8 ? `${others.length} others` : `vCPU ${others.join(", ")}`;
+  return [
+    `Mappings are those of vCPU ${before.cpu}; ${which} had other translation registers at one of the points: \`show FILE mappings --cpu\`.`,
+  ];
+}
+
+function regimesKey(view: PointView): string {
+  return view.regimes.map(regimeKey).sort().join("\n");
 }
 
 export function regimeNames(...views: readonly PointView[]): readonly RegimeName[] {
@@ -128,15 +161,22 @@ async function diffEfi(capture: Capture, before: PointView, after: PointView): P
 /** What is not known of a point's regimes, the live ones unless told; each table once, however many addresses it leaves unknown. */
 export function coverageOf(view: PointView, names: readonly RegimeName[] = regimeNames(view)): Coverage[] {
   const gaps = names.flatMap((name) =>
-    view.mapAny(name).lost.map(({ table, level, code, why }) => ({
+    view.mapAny(name).lost.map(({ start, pages, table, level, code, why }) => ({
       point: view.point.id,
       regime: name,
+      va: BigInt(start) << 12n,
+      size: BigInt(pages) << 12n,
       pa: table === undefined ? undefined : pageAddress(table),
       level,
       code,
       why,
     })),
   );
-  const identity = ({ regime, pa, level, code, why }: Coverage): string => [regime, pa, level, code, why].join(" ");
-  return [...new Map(gaps.map((gap) => [identity(gap), gap])).values()];
+  const found = new Map<string, Coverage>();
+  for (const gap of gaps) {
+    const identity = [gap.regime, gap.pa, gap.level, gap.code, gap.why].join(" ");
+    const known = found.get(identity);
+    found.set(identity, known === undefined ? { ...gap, ranges: 1 } : { ...known, ranges: known.ranges + 1 });
+  }
+  return [...found.values()];
 }

@@ -68,7 +68,8 @@ export function encodeDiff(difference: Difference, findings: readonly Finding[])
     status: orNull(capture.attempts.findLast(({ status }) => status !== undefined)?.status),
     attempts: capture.attempts.length,
     partial: capture.partial ?? null,
-    notes: [...capture.notes],
+    notes: [...capture.notes, ...difference.notes],
+    regimes: difference.regimes.map((use) => ({ ...use })),
     registers: difference.registers.map(({ cpu, name, before: old, after: now, class: kind, fields }) => ({
       cpu,
       name,
@@ -94,8 +95,9 @@ export function encodeDiff(difference: Difference, findings: readonly Finding[])
   };
 }
 
-export function encodeCoverage({ point, regime, pa, level, code, why }: Coverage): CoverageJson {
-  return { point, regime, pa: orNull(pa), level: level ?? null, code, ...(why !== undefined && { why }) };
+export function encodeCoverage({ point, regime, va, size, ranges, pa, level, code, why }: Coverage): CoverageJson {
+  const where = { va: hex(va), size: hex(size), ranges };
+  return { point, regime, ...where, pa: orNull(pa), level: level ?? null, code, ...(why !== undefined && { why }) };
 }
 
 /** Every register of every vCPU at a point. */
@@ -174,6 +176,7 @@ function encodeWalks(walks: readonly PointWalk[]): WalkJson[] {
     regime: regime.name,
     live,
     steps: walked.steps.map((step) => encodeStep(step, regime)),
+    ...(walked.intermediate !== undefined && { intermediate: hex(walked.intermediate) }),
     result: encodeTranslation(walked.result, regime),
   }));
 }

@@ -149,3 +149,54 @@ describe("EL1&0 behind a stage 2 that maps its tables onto its own", () => {
     }
   });
 });
+
+describe("with the bounds that hold unless told", () => {
+  const identity = (k: bigint): bigint => 0x1000n * (k + 1n) + ROOT;
+
+  it("stage 1 times stage 2, neither of which is much by itself, ends in runs and gaps that fit", () => {
+    const memory = new FakeMemory();
+    // Stage 1: every entry of levels 0 and 1 leads on, level 2 is blocks of 2 MiB over one IPA GiB.
+    fill(memory, ROOT, 0x1000n, () => identity(0n) | TABLE);
+    fill(memory, identity(0n), 0x1000n, () => identity(1n) | TABLE);
+    fill(memory, identity(1n), 0x1000n, (i) => (i << 21n) | 0x401n);
+    // Stage 2: IPA 0 to 1 GiB by 512 tables that are not there; RAM itself by one block.
+    const vttbr = 0x200_0000n;
+    fill(memory, vttbr, 0x1000n, (i) => (i === 0n ? 0x200_1000n | TABLE : 0n));
+    fill(memory, 0x200_1000n, 0x1000n, (i) => (i < 8n ? (i << 21n) | 0x7fdn : (0x8000_0000n + i * 0x1000n) | TABLE));
+    const registers = {
+      ...ON,
+      TCR_EL1: 16n | EPD1 | (PS_48 << 32n),
+      HCR_EL2: 1n,
+      SCTLR_EL2: 0n,
+      VTTBR_EL2: vttbr,
+      VTCR_EL2: 25n | (1n << 6n) | (PS_48 << 16n),
+    };
+    const { runs, lost } = mapRegime(readRegime("EL1&0", registersFrom(registers)), memory);
+    expect(runs.length).toBeLessThan(2 ** 17);
+    expect(lost.length).toBeLessThan(2 ** 15);
+    expect(lost.map(({ code }) => code)).toContain("too-many-tables");
+    expect(lost.map(({ code }) => code)).toContain("outside-memory");
+  });
+
+  it("tables without end are fetched up to the bound, and the gaps told are few", async () => {
+    // Every page is a table of 512 others, each another one.
+    const page = (address: bigint): Uint8Array => {
+      const words = new BigUint64Array(512);
+      for (let i = 0; i < 512; i++) words[i] = ((address * 512n + BigInt(i) * 0x1000n) & 0x7fff_ffff_f000n) | TABLE;
+      return new Uint8Array(words.buffer);
+    };
+    let pages = 0;
+    const endless = {
+      read: async (spans: readonly { address: bigint }[]) => {
+        pages += spans.length;
+        return spans.map(({ address }) => ({ state: "present", bytes: page(address) }) as const);
+      },
+    };
+    const regime = readRegime("EL1&0", registersFrom({ ...ON, TCR_EL1: 16n | EPD1 | (PS_48 << 32n) }));
+    const gaps = await collectTables(endless, regime);
+    expect(pages).toBe(16_384);
+    expect(gaps.length).toBeGreaterThan(0);
+    expect(gaps.length).toBeLessThanOrEqual(1024);
+    expect(new Set(gaps.map(({ code }) => code))).toEqual(new Set(["too-many-tables"]));
+  });
+});

@@ -129,7 +129,10 @@ describe("an address outside the decoded ranges", () => {
   const translator = new Translator(half, tables());
 
   it("is unknown in the half whose TTBR is not decoded", () => {
-    expect(translator.translate(virt(0x1000n)).result).toEqual({ mapped: null, why: "constrained-unpredictable" });
+    expect(translator.translate(virt(0x1000n)).result).toMatchObject({
+      mapped: null,
+      why: "constrained-unpredictable",
+    });
   });
 
   it("is unmapped between the range of the other TTBR and the middle of the address space", () => {

@@ -3,8 +3,8 @@ import { EbscopeError } from "../../base/error.ts";
 import { hex, hex16, sizeText } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import { readFault } from "../../diagnose/fault.ts";
-import { coverageOf } from "../../diff/diff.ts";
-import { capturedImages, type PointView } from "../../diff/point-view.ts";
+import { type Coverage, coverageOf } from "../../diff/diff.ts";
+import { capturedImages } from "../../diff/point-view.ts";
 import { encodeFault, encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import { readCapture } from "../../snapshot/store.ts";
@@ -35,7 +35,10 @@ export async function showCommand(file: string, what: string, flags: ShowFlags):
   return EXIT.done;
 }
 
-async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<string> {
+/** Text, or JSON in pieces. */
+type Output = string | Iterable<string>;
+
+async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<Output> {
   switch (what) {
     case "points":
       return showPoints(capture, flags);
@@ -51,8 +54,8 @@ async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<st
 }
 
 /** An array has no place for what is not known: that goes to stderr, so that an empty one is not taken for "nothing mapped". */
-function warnOfGaps(view: PointView): void {
-  for (const line of renderCoverage(coverageOf(view), Number.POSITIVE_INFINITY)) progress(line);
+function warnOfGaps(gaps: readonly Coverage[]): void {
+  for (const line of renderCoverage(gaps, Number.POSITIVE_INFINITY)) progress(line);
 }
 
 function heading(point: Point): string {
@@ -60,7 +63,7 @@ function heading(point: Point): string {
   return style.quiet(`point ${point.id}, ${point.time}`) + state;
 }
 
-function showPoints(capture: Capture, flags: ShowFlags): string {
+function showPoints(capture: Capture, flags: ShowFlags): Output {
   const points = capture.points.map((point) => encodePoint(capture, point));
   if (flags.json) return jsonText(points);
   const rows = points.map(({ id, cpu, pc, time, regimes, pages, complete }) => [
@@ -76,7 +79,7 @@ function showPoints(capture: Capture, flags: ShowFlags): string {
   return [...table(rows, ""), ...capture.notes.map((note) => printable(note, 500)), ...partial].join("\n");
 }
 
-async function showFault(capture: Capture, flags: ShowFlags): Promise<string> {
+async function showFault(capture: Capture, flags: ShowFlags): Promise<Output> {
   const fault = readFault(capture, await capturedImages(capture));
   if (fault === undefined) {
     const ids = capture.points.map(({ id }) => id).join(", ");
@@ -85,7 +88,7 @@ async function showFault(capture: Capture, flags: ShowFlags): Promise<string> {
   return flags.json ? jsonText(encodeFault(fault)) : renderFault(fault).join("\n");
 }
 
-function showRegisters(capture: Capture, point: Point, flags: ShowFlags): string {
+function showRegisters(capture: Capture, point: Point, flags: ShowFlags): Output {
   const wanted = flags.cpu;
   if (wanted !== undefined) viewOf(capture, point, wanted);
   if (flags.json) {
@@ -94,24 +97,24 @@ function showRegisters(capture: Capture, point: Point, flags: ShowFlags): string
   return [heading(point), ...renderRegisters(capture, point, { cpu: wanted })].join("\n");
 }
 
-async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<string> {
+async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<Output> {
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
-  const lists = filterMappings(capture, view, names, flags);
+  const { lists, compared } = filterMappings(capture, view, names, flags);
+  const gaps = [view, ...(compared === undefined ? [] : [compared])].flatMap((each) => coverageOf(each, names));
   const images = await capturedImages(capture);
   if (flags.json) {
-    warnOfGaps(view);
+    warnOfGaps(gaps);
     return jsonText(encodeMappings(lists, images));
   }
-  const lines = [heading(point), ...renderMappings(lists, images)];
-  return [...lines, ...renderCoverage(coverageOf(view, names), 20)].join("\n");
+  return [heading(point), ...renderMappings(lists, images), ...renderCoverage(gaps, 20)].join("\n");
 }
 
-function showTables(capture: Capture, point: Point, flags: ShowFlags): string {
+function showTables(capture: Capture, point: Point, flags: ShowFlags): Output {
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
   if (flags.json) {
-    warnOfGaps(view);
+    warnOfGaps(coverageOf(view, names));
     return jsonText(encodeTables(view, names));
   }
   const lines = [heading(point)];

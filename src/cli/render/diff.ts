@@ -45,7 +45,11 @@ export function renderDiff(difference: Difference, findings: readonly Finding[],
   return `${lines.join("\n")}\n`;
 }
 
-function renderHeader({ capture, before, after }: Difference, file: string): string[] {
+function renderHeader({ capture, before, after, notes, regimes: uses }: Difference, file: string): string[] {
+  const once = uses
+    .filter(({ from, to }) => from !== to)
+    .map(({ regime, from }) => `${regime} (${from ? before.point.id : after.point.id})`)
+    .join(", ");
   const calls = capture.attempts.length;
   const status = capture.attempts.at(-1)?.status;
   const returned =
@@ -62,7 +66,8 @@ function renderHeader({ capture, before, after }: Difference, file: string): str
     style.heading([returned, `${before.point.id} → ${after.point.id}`].filter((text) => text !== "").join("   ")),
     style.quiet(`${printable(file)}: QEMU ${printable(capture.qemuVersion ?? "?")}, ${whose}, ${regimes}`),
     ...partial,
-    ...capture.notes.map((note) => style.warn(`  ${printable(note, 500)}`)),
+    ...[...capture.notes, ...notes].map((note) => style.warn(`  ${printable(note, 500)}`)),
+    ...(once === "" ? [] : [style.quiet(`  in use at one point only: ${once}`)]),
   ];
 }
 

@@ -1,6 +1,6 @@
 /** `explain`: walks with the bits of each descriptor in words, the verdicts, and what changed from point to point. */
 import type { TableRoot } from "../../aarch64/regime-model.ts";
-import type { WalkStep } from "../../aarch64/translate.ts";
+import type { Walked, WalkStep } from "../../aarch64/translate.ts";
 import { type LevelVerdict, type Verdict, verdicts } from "../../aarch64/verdict.ts";
 import { hex, sizeText } from "../../base/hex.ts";
 import { type PointWalk, stepFields, valueText, type WalkChange, walkChanges } from "../../diagnose/walks.ts";
@@ -21,7 +21,7 @@ function detailLines(walk: PointWalk): string[] {
   const rows = table(walked.steps.map(stepCells), "    ");
   let root: TableRoot | undefined;
   walked.steps.forEach((step, i) => {
-    if (step.root !== root) lines.push(`    ${style.quiet(rootText(step.root))}`);
+    if (step.root !== root) lines.push(...intermediateLines(step, walked), `    ${style.quiet(rootText(step.root))}`);
     root = step.root;
     lines.push(`${rows[i]}${intermediateText(step)}`, ...fieldLines(step, walk));
   });
@@ -44,6 +44,11 @@ function rootText({ register, inputBits, vaBase, format, startLevel, hierarchica
   const granule = sizeText(1n << BigInt(format.granuleBits));
   const hpd = hierarchical || register === "VTTBR_EL2" ? "" : ", hierarchical permissions disabled";
   return `${register}  ${inputBits} bits from ${hex(vaBase)}, ${granule} granule, starts at level ${startLevel}${hpd}`;
+}
+
+/** Between the stages. */
+function intermediateLines({ stage }: WalkStep, { intermediate }: Walked): string[] {
+  return stage === 2 && intermediate !== undefined ? [`    → IPA ${hex(intermediate)}`] : [];
 }
 
 function intermediateText({ intermediate }: WalkStep): string {

@@ -153,7 +153,8 @@ export function limited(rows: readonly (readonly string[])[], limit: number, nou
 /** `show FILE mappings` */
 export function renderMappings(lists: readonly MappingList[], images: readonly LoadedImage[]): string[] {
   return lists.flatMap(({ regime, mappings, all }) => {
-    const count = `${plural(all, "run")}${mappings.length === all ? "" : `, ${mappings.length} shown`}`;
+    const count =
+      mappings.length === all ? plural(all, "run") : `${mappings.length} shown, ${plural(all, "run")} in all`;
     return [
       style.heading(`${regime}: ${count}`),
       ...table(mappings.map((mapping) => mappingCells(mapping, imagesIn(regime, images)))),

@@ -2,6 +2,7 @@
 import type { Translation, WalkStep } from "../../aarch64/translate.ts";
 import { ERROR_CODES } from "../../base/error.ts";
 import { hex, hex16 } from "../../base/hex.ts";
+import { printable } from "../../base/text.ts";
 import type { PointWalk } from "../../diagnose/walks.ts";
 import { accessText, style, table } from "./style.ts";
 
@@ -63,7 +64,8 @@ export function stepCells(step: WalkStep): string[] {
 /** Why an address is not mapped, or cannot be told to be. */
 export function failureLine(result: Exclude<Translation, { mapped: true }>): string {
   if (result.mapped === null) {
-    return `    ${style.warn(`cannot tell: ${result.why}`)} (${ERROR_CODES[result.why]})`;
+    const why = result.reason === undefined ? ERROR_CODES[result.why] : printable(result.reason, 200);
+    return `    ${style.warn(`cannot tell: ${result.why}`)} (${why})`;
   }
   return `    ${style.bad(`not mapped: ${result.why}`)}`;
 }
