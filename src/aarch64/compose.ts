@@ -36,26 +36,39 @@ class Composition {
 
   /** One run of stage 1: `start` is a virtual page, `output` an intermediate one. */
   add(run: Run): void {
-    if (this.runs.length > this.#maxRuns || this.lost.length > MAX_LOST) return this.#giveUp(run.start, run.pages);
+    // What is not known comes first: where that is too much to tell, nothing is claimed of the run.
+    if (!this.#addLost(run) || !this.#addRuns(run)) this.#giveUp(run.start, run.pages);
+  }
+
+  /** What stage 2 maps of a run; false when it is too much. */
+  #addRuns(run: Run): boolean {
     const end = run.output + run.pages;
-    const { runs, lost } = this.#stage2;
+    const { runs } = this.#stage2;
     for (let i = firstEndingAfter(runs, run.output); i < runs.length; i++) {
       const piece = runs[i] as Run;
-      if (piece.start >= end) break;
-      if (this.runs.length > this.#maxRuns) return this.#giveUp(run.start, run.pages);
+      if (piece.start >= end) return true;
+      if (this.runs.length > this.#maxRuns) return false;
       const from = Math.max(piece.start, run.output);
       const pages = Math.min(piece.start + piece.pages, end) - from;
       const attributes = this.#attributes(run.attributes, piece.attributes);
       this.#append(run.start + (from - run.output), pages, piece.output + (from - piece.start), attributes);
     }
+    return true;
+  }
+
+  /** What is not known of stage 2 in a run; false when it is too much. */
+  #addLost(run: Run): boolean {
+    const end = run.output + run.pages;
+    const { lost } = this.#stage2;
     for (let i = firstEndingAfter(lost, run.output); i < lost.length; i++) {
       const gap = lost[i] as LostRun;
-      if (gap.start >= end) break;
-      if (this.lost.length > MAX_LOST) return this.#giveUp(run.start, run.pages);
+      if (gap.start >= end) return true;
+      if (this.lost.length > MAX_LOST) return false;
       const from = Math.max(gap.start, run.output);
       const pages = Math.min(gap.start + gap.pages, end) - from;
       this.lost.push({ ...gap, start: run.start + (from - run.output), pages });
     }
+    return true;
   }
 
   /** From here to the end of the run nothing is known, nor of what follows it. */

@@ -678,7 +678,7 @@ describe("a file to read", () => {
       ["show", good, "mappings", "--cpu", "7"],
       ["show", good, "registers", "--cpu", "1"],
       ["show", good, "registers", "--cpu", "x"],
-      ["explain", good, "0x40000000", "--regime", "EL3"],
+      ["explain", good, "0x40000000", "--regime", "EL9"],
       ["explain", good, "0x40000000", "--cpu", "1"],
       ["explain", good, "0x1ffffffffffffffff"],
       ["explain", good, "here"],
