@@ -205,6 +205,39 @@ export const FaultJson = Type.Object({
   x30: Place,
   pcWalks: Walks,
   farWalks: Walks,
+  /** The frames, innermost first; null when the regime is not known. */
+  callChain: Nullable(
+    Type.Object({
+      frames: Type.Array(
+        Type.Object({
+          pc: Hex,
+          /** The call in this function; null for the innermost frame. */
+          call: Nullable(Hex),
+          image: Nullable(Type.String()),
+          section: Nullable(Type.String()),
+          source: Type.Enum(["pc", "exception-link", "link-register", "frame-record", "swapped-record"]),
+          trust: Type.Enum(["sure", "likely", "doubtful", "broken"]),
+          doubts: Type.Array(Type.String()),
+        }),
+      ),
+      /** Why it ends where it does. */
+      end: Type.String(),
+    }),
+  ),
+  /** How execution came to where no code can run; null where code can run there. */
+  branch: Nullable(
+    Type.Object({
+      kind: Type.Enum(["call", "return", "later", "unknown"]),
+      /** The call. */
+      address: Nullable(Hex),
+      why: Nullable(Type.String()),
+    }),
+  ),
+  /** The UEFI service that was meant. */
+  service: Nullable(
+    Type.Object({ name: Type.String(), table: Hex, offset: Hex, before: Nullable(Hex), at: Nullable(Hex), call: Hex }),
+  ),
+  code: Type.Array(Type.Object({ address: Hex, word: Hex, text: Type.String() })),
 });
 
 export type RegisterJson = Static<typeof RegisterJson>;

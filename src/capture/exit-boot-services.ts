@@ -19,6 +19,7 @@ import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
 import { isError, statusName } from "../efi/structures.ts";
+import type { EfiTables } from "../efi/tables.ts";
 import { type Capture, type ExitAttempt, FAULTS_NOT_WATCHED, type Point } from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import { assemble } from "./assemble.ts";
@@ -88,6 +89,8 @@ class Session {
   #located: Located | undefined;
   #vectors: { readonly register: string; readonly base: bigint } | undefined;
   #strayStops = 0;
+  /** UEFI's tables at the first point. */
+  #tables: EfiTables | undefined;
   /** What the next point will probably need to read, without and with the image list. */
   readonly #expected: { tables: ReadonlySet<PhysAddr>; images: ReadonlySet<PhysAddr> } = {
     tables: new Set(),
@@ -283,14 +286,17 @@ class Session {
   async #takePoint(request: PointRequest): Promise<void> {
     const started = performance.now();
     const { maxTables } = this.#options;
-    const { point, lost, needed } = await takePoint(this.#target, {
+    const { point, lost, needed, tables } = await takePoint(this.#target, {
       ...request,
+      tables: this.#tables,
+      chain: request.kind === "fault" || request.kind === "later",
       expect: request.images ? this.#expected.images : this.#expected.tables,
       ...(maxTables !== undefined && { maxTables }),
       efi: this.#located?.roots,
     });
     if (point !== undefined) {
       this.#points.push(point);
+      this.#tables ??= tables;
       this.#expected.tables = needed;
       if (request.images) this.#expected.images = new Set(point.pages.keys());
       this.#tell({ kind: "point", point, pauseMs: performance.now() - started });

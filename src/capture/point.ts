@@ -8,8 +8,10 @@ import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
 import type { MemoryRange, PhysMemory, PhysSpan } from "../base/memory.ts";
 import { type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
+import { callChain, currentRegime } from "../code/index.ts";
 import { readLoadedImages } from "../efi/images.ts";
-import { readSystemTable, readTableFields } from "../efi/system-table.ts";
+import { readSystemTable } from "../efi/system-table.ts";
+import { type EfiTables, readEfiTables } from "../efi/tables.ts";
 import type { EfiRoots, Point, PointKind } from "../snapshot/model.ts";
 import { PageLog, RecordingMemory } from "../snapshot/page-memory.ts";
 import type { Target } from "../target/target.ts";
@@ -23,6 +25,10 @@ export interface PointRequest extends CollectOptions {
   readonly efi?: EfiRoots | undefined;
   /** Read the list of loaded images too. Needs `efi`. */
   readonly images?: boolean;
+  /** UEFI's tables as an earlier point found them: they are read where they were. */
+  readonly tables?: EfiTables | undefined;
+  /** Follow the point's vCPU's call chain. */
+  readonly chain?: boolean;
   /** Pages that this point will probably need, from a point before it: they are read in the same batch as the registers. */
   readonly expect?: ReadonlySet<PhysAddr> | undefined;
 }
@@ -31,8 +37,9 @@ export interface PointRequest extends CollectOptions {
 export interface TakenPoint {
   readonly point: Point | undefined;
   readonly lost: EbscopeError | undefined;
-  /** The pages that the next point will probably need too: all but those of the images. */
+  /** The pages that the next point will probably need too: all but those of the images and of the call chain. */
   readonly needed: ReadonlySet<PhysAddr>;
+  readonly tables: EfiTables | undefined;
 }
 
 /** Takes a point of a halted guest. Does not throw when the guest is lost: what was read is returned with the reason. */
@@ -43,6 +50,7 @@ export async function takePoint(target: Target, request: PointRequest): Promise<
   let registers: RegisterRead[][] = [];
   let memoryRanges: readonly MemoryRange[] = [];
   let lost: EbscopeError | undefined;
+  let tables: EfiTables | undefined;
   try {
     // All in one pipelined batch.
     [registers, memoryRanges] = await Promise.all([
@@ -50,15 +58,15 @@ export async function takePoint(target: Target, request: PointRequest): Promise<
       target.memoryRanges(),
       memory.readAhead([...(request.expect ?? [])]),
     ]);
-    await recordMemory(memory, needed, target, registers, request);
+    tables = await recordMemory(memory, needed, target, registers, request);
   } catch (error) {
     lost = asEbscopeError(error);
   }
-  if (registers.length === 0) return { point: undefined, lost, needed: needed.pages };
+  if (registers.length === 0) return { point: undefined, lost, needed: needed.pages, tables };
   const cpu = request.cpu ?? target.stoppedCpu.index;
   const { id, kind } = request;
   const point = { id, kind, time, cpu, registers, memoryRanges, pages: memory.pages, complete: lost === undefined };
-  return { point, lost, needed: needed.pages };
+  return { point, lost, needed: needed.pages, tables };
 }
 
 async function recordMemory(
@@ -67,14 +75,22 @@ async function recordMemory(
   target: Target,
   rows: readonly (readonly RegisterRead[])[],
   request: PointRequest,
-): Promise<void> {
+): Promise<EfiTables | undefined> {
   const vcpus = rows.map((row) => registersOf(target.info.registers, row));
   // Side by side, so that their round trips are shared.
-  await Promise.all([
+  const [, tables] = await Promise.all([
     recordTables(memory, needed, vcpus, request),
-    request.efi === undefined ? undefined : readTableFields(needed, request.efi),
+    request.efi === undefined ? undefined : readEfiTables(needed, request.efi, request.tables),
     request.efi === undefined || !request.images ? undefined : recordImages(memory, request.efi),
   ]);
+  if (request.chain) await recordCallChain(memory, vcpus[request.cpu ?? target.stoppedCpu.index]);
+  return tables;
+}
+
+/** What it takes to follow the call chain again: the frames, and the code around them. */
+async function recordCallChain(memory: RecordingMemory, registers: Registers | undefined): Promise<void> {
+  const regime = registers && currentRegime(registers, liveRegimes(registers));
+  if (regime !== undefined) await callChain(registers as Registers, regime, memory, memory);
 }
 
 async function recordTables(

@@ -3,7 +3,7 @@ import { hex } from "../base/hex.ts";
 import { plural } from "../base/text.ts";
 import { type Difference, isCall } from "../diff/diff.ts";
 import { isKnownChange } from "../diff/registers.ts";
-import { type Fault, type Place, readFault } from "./fault.ts";
+import { type Fault, type Place, placeOf } from "./fault.ts";
 
 export interface Finding {
   readonly rule: RuleName;
@@ -25,6 +25,7 @@ type Rule = (facts: Facts) => Omit<Finding, "rule"> | undefined;
 
 /** Every rule, in the order in which findings are shown. */
 export const RULES = {
+  "service-called-after-exit": serviceCalledAfterExit,
   "guest-faulted": guestFaulted,
   "capture-partial": capturePartial,
   "control-register-changed": controlRegisterChanged,
@@ -34,8 +35,9 @@ export const RULES = {
 
 export type RuleName = keyof typeof RULES;
 
-export function findingsOf(difference: Difference): readonly Finding[] {
-  const facts: Facts = { difference, fault: readFault(difference.capture, difference.images) };
+/** All that the rules say; `fault` is that of the capture. */
+export function findingsOf(difference: Difference, fault: Fault | undefined): readonly Finding[] {
+  const facts: Facts = { difference, fault };
   return Object.entries(RULES).flatMap(([rule, check]) => {
     const finding = check(facts);
     return finding === undefined ? [] : [{ rule: rule as RuleName, ...finding }];
@@ -53,6 +55,24 @@ export function placeNote({ image, listed, section }: Place): string {
 }
 
 const UNREAD = "could not be read";
+
+/** A call through a pointer of UEFI's tables that ExitBootServices had zeroed. */
+function serviceCalledAfterExit({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
+  const { service, linkRegister } = fault ?? {};
+  if (service === undefined || service.at !== 0n) return undefined;
+  const caller = placeOf(difference.images, service.call);
+  const from = caller.image ?? hex(caller.address);
+  return {
+    severity: "error",
+    title: `${from} called ${service.name} after ExitBootServices, which had zeroed it: the call went to 0.`,
+    evidence: [
+      `the call at ${placeText(caller)}`,
+      `it went through ${service.name}, offset 0x${service.offset.toString(16)} of the table ${service.table.name} at ${hex(service.table.address)}`,
+      `the pointer was ${service.before === undefined ? UNREAD : placeText(placeOf(difference.images, service.before))} before the exit, and is 0 now`,
+      ...(linkRegister === undefined ? [] : [`x30 = ${placeText(linkRegister)}`]),
+    ],
+  };
+}
 
 function guestFaulted({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
   if (fault === undefined) return undefined;

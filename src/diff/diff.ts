@@ -5,7 +5,7 @@ import { pageAddress } from "../aarch64/table-pages.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import { printable } from "../base/text.ts";
 import type { LoadedImage } from "../efi/images.ts";
-import { readTableFields } from "../efi/system-table.ts";
+import { compareTables, readEfiTables } from "../efi/tables.ts";
 import type { Capture, Point } from "../snapshot/model.ts";
 import { diffMappings, type MappingChange } from "./mappings.ts";
 import { type Expected, expectedChange, imagesIn, type Owner, ownerOf, ownership } from "./owners.ts";
@@ -148,14 +148,12 @@ function ownedChanges(
   }));
 }
 
+/** UEFI's tables, read where they were at the first point. */
 async function diffEfi(capture: Capture, before: PointView, after: PointView): Promise<EfiChange[]> {
   if (capture.efi === undefined) return [];
-  const old = await readTableFields(before.memory, capture.efi);
-  const now = await readTableFields(after.memory, capture.efi);
-  return old.flatMap(({ name, value }, i) => {
-    const next = now[i]?.value;
-    return value === next ? [] : [{ name, before: value, after: next }];
-  });
+  const old = await readEfiTables(before.memory, capture.efi);
+  const now = await readEfiTables(after.memory, capture.efi, old);
+  return compareTables(old, now).map(({ name, before: was, after: is }) => ({ name, before: was, after: is }));
 }
 
 /** What is not known of a point's regimes, the live ones unless told; each table once, however many addresses it leaves unknown. */

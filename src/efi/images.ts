@@ -3,57 +3,58 @@
  *
  * Source: UEFI specification 2.10, 18.4.3: the configuration table EFI_DEBUG_IMAGE_INFO_TABLE_GUID leads to a header {UpdateStatus,
  * TableSize, EfiDebugImageInfoTable}, that to TableSize pointers to {ImageInfoType, LoadedImageProtocolInstance, ImageHandle}; 9.1:
- * EFI_LOADED_IMAGE_PROTOCOL has ImageBase at 0x40, ImageSize at 0x48, ImageCodeType at 0x50. Each stage is one batch of reads.
+ * EFI_LOADED_IMAGE_PROTOCOL has ImageBase at 0x40, ImageSize at 0x48, ImageCodeType at 0x50, ImageDataType at
+ * 0x54. Each stage is one batch of reads.
  */
-import { GUIDS } from "../../symbols/guids.ts";
+import { FILE_GUIDS, GUIDS } from "../../symbols/guids.ts";
 import type { PhysMemory } from "../base/memory.ts";
-import { printable } from "../base/text.ts";
 import type { Structure } from "./bytes.ts";
-import { devicePathFile } from "./device-path.ts";
+import { findConfigurationTable } from "./configuration.ts";
+import { type DevicePathNames, devicePathNames } from "./device-path.ts";
+import { fileStem, type ImageExtent, type ImageHeader, readImageHeaders } from "./image-headers.ts";
 import { readStructure, readStructures } from "./memory.ts";
-import {
-  codeViewOffset,
-  codeViewPath,
-  DOS_HEADER_SIZE,
-  PE_HEADER_SIZE,
-  type PeHeader,
-  type PeSection,
-  parsePeHeader,
-  peHeaderOffset,
-} from "./pe.ts";
-import { EFI_RUNTIME_SERVICES_CODE, MEMORY_TYPES } from "./structures.ts";
+import type { PeSection } from "./sections.ts";
+import { EFI_RUNTIME_SERVICES_CODE, memoryTypeName } from "./structures.ts";
 import type { SystemTable } from "./system-table.ts";
 
-export interface LoadedImage {
-  readonly base: bigint;
-  /** In bytes. */
-  readonly size: bigint;
+export interface LoadedImage extends ImageExtent {
   /**
-   * From the build path in its CodeView record (`DxeCore`), else from its device path: the file's name, or its GUID in a firmware
-   * volume. Undefined when neither names it. Printable.
+   * From the build path in its CodeView record (`DxeCore`), else from its file in a firmware volume (its name when the GUID is known, else
+   * the GUID), else the file its device path names, else what its header shows it to be (`Linux arm64 Image`). Undefined when nothing
+   * names it. Printable.
    */
   readonly name: string | undefined;
   readonly buildPath: string | undefined;
-  /** EFI_MEMORY_TYPE of its code, such as `EfiRuntimeServicesCode`. */
+  /** EFI_MEMORY_TYPE of its code, such as `EfiRuntimeServicesCode`; `unknown` for an image the firmware does not list. */
   readonly codeType: string;
   readonly runtime: boolean;
   readonly sections: readonly PeSection[];
 }
 
-const CONFIGURATION_ENTRY = 24;
-const MAX_CONFIGURATION_ENTRIES = 256n;
+/** What is known of an image beyond where it lies and what it is called. */
+export interface ImageDetails extends LoadedImage {
+  /** How it was found: in the firmware's list, or by its header alone. */
+  readonly found: "list" | "header";
+  readonly nameFrom: "build path" | "file GUID" | "device path" | "header" | undefined;
+  /** The GUID of its file in a firmware volume. */
+  readonly fileGuid: string | undefined;
+  /** EFI_MEMORY_TYPE of its data; `unknown` for an image the firmware does not list. */
+  readonly dataType: string;
+  /** Undefined when it has none, or when it could not be read. */
+  readonly header: ImageHeader | undefined;
+}
+
 const MAX_IMAGES = 2048;
 /** edk2 (DebugImageInfo.c) counts the images in TableSize, not the slots: an unloaded image leaves a NULL, and slots come 512 at a time. */
 const LIST_STEP = 512;
 const MAX_IMAGE_SIZE = 1n << 32n;
+const TOP = 1n << 64n;
 const NORMAL_IMAGE = 1;
-/** Enough for a path of 400 characters. */
-const CODEVIEW_RECORD_SIZE = 440;
 const DEVICE_PATH_SIZE = 512;
 
 /** The loaded images by ascending base; empty when the firmware offers no list. What cannot be read is left out. */
-export async function readLoadedImages(memory: PhysMemory, table: SystemTable): Promise<readonly LoadedImage[]> {
-  const listAddress = await findDebugImageTable(memory, table);
+export async function readLoadedImages(memory: PhysMemory, table: SystemTable): Promise<readonly ImageDetails[]> {
+  const listAddress = await findConfigurationTable(memory, table, GUIDS.EFI_DEBUG_IMAGE_INFO_TABLE_GUID);
   if (listAddress === undefined) return [];
   const pointers = await readPointers(memory, listAddress);
   const infos = await readStructures(
@@ -68,17 +69,6 @@ export async function readLoadedImages(memory: PhysMemory, table: SystemTable): 
   const extents = loaded.flatMap((image) => (image === undefined ? [] : extentOf(image)));
   const images = await readImages(memory, extents);
   return images.sort((a, b) => (a.base < b.base ? -1 : 1));
-}
-
-async function findDebugImageTable(memory: PhysMemory, table: SystemTable): Promise<bigint | undefined> {
-  const count = Number(table.configurationEntries & 0xffff_ffffn);
-  if (count === 0 || BigInt(count) > MAX_CONFIGURATION_ENTRIES) return undefined;
-  const entries = await readStructure(memory, table.configurationTable, count * CONFIGURATION_ENTRY);
-  if (entries === undefined) return undefined;
-  for (let at = 0; at < entries.length; at += CONFIGURATION_ENTRY) {
-    if (entries.guid(at) === GUIDS.EFI_DEBUG_IMAGE_INFO_TABLE_GUID) return entries.u64(at + 16);
-  }
-  return undefined;
 }
 
 async function readPointers(memory: PhysMemory, listAddress: bigint): Promise<bigint[]> {
@@ -97,116 +87,73 @@ async function readPointers(memory: PhysMemory, listAddress: bigint): Promise<bi
   return slots.filter((address) => address !== 0n).slice(0, count);
 }
 
-interface Extent {
-  readonly base: bigint;
-  readonly size: bigint;
+interface ListedImage extends ImageExtent {
   readonly codeType: number;
+  readonly dataType: number;
   /** Address of the device path of its file; 0 when it has none. */
   readonly filePath: bigint;
 }
 
-function extentOf(image: Structure): Extent[] {
+function extentOf(image: Structure): ListedImage[] {
   const extent = {
     base: image.u64(0x40),
     size: image.u64(0x48),
     codeType: image.u32(0x50),
+    dataType: image.u32(0x54),
     filePath: image.u64(0x20),
   };
-  return extent.base === 0n || extent.size === 0n || extent.size > MAX_IMAGE_SIZE ? [] : [extent];
+  const { base, size } = extent;
+  return base === 0n || size === 0n || size > MAX_IMAGE_SIZE || base + size > TOP ? [] : [extent];
 }
 
-async function readImages(memory: PhysMemory, extents: readonly Extent[]): Promise<LoadedImage[]> {
-  const [headers, files] = await Promise.all([readPeHeaders(memory, extents), readFileNames(memory, extents)]);
-  const paths = await readBuildPaths(memory, extents, headers);
-  return extents.map(({ base, size, codeType }, i) => {
-    const buildPath = paths[i];
-    return {
-      base,
-      size,
-      name: buildPath === undefined ? files[i] : stem(buildPath),
-      buildPath: buildPath === undefined ? undefined : printable(buildPath, 400),
-      codeType: MEMORY_TYPES[codeType] ?? `memory type ${codeType}`,
-      runtime: codeType === EFI_RUNTIME_SERVICES_CODE,
-      sections: (headers[i]?.sections ?? []).map((section) => ({ ...section, name: printable(section.name, 8) })),
-    };
-  });
+async function readImages(memory: PhysMemory, listed: readonly ListedImage[]): Promise<ImageDetails[]> {
+  const [headers, files] = await Promise.all([readImageHeaders(memory, listed), readFileNames(memory, listed)]);
+  return listed.map(({ base, size, codeType, dataType }, i) => ({
+    base,
+    size,
+    codeType: memoryTypeName(codeType),
+    dataType: memoryTypeName(dataType),
+    runtime: codeType === EFI_RUNTIME_SERVICES_CODE,
+    found: "list",
+    fileGuid: files[i]?.guid,
+    ...identify(headers[i], files[i]),
+  }));
 }
 
-/** Reads a part of each image that has one, cut to the image's size; undefined for the others. */
-async function readParts(
+/** What the header and the file give an image. */
+export function identify(
+  header: ImageHeader | undefined,
+  file: DevicePathNames | undefined,
+): Pick<ImageDetails, "name" | "nameFrom" | "buildPath" | "sections" | "header"> {
+  return { ...nameOf(header, file), buildPath: header?.codeView?.path, sections: header?.sections ?? [], header };
+}
+
+function nameOf(
+  header: ImageHeader | undefined,
+  file: DevicePathNames | undefined,
+): Pick<ImageDetails, "name" | "nameFrom"> {
+  if (header?.buildName !== undefined) return { name: header.buildName, nameFrom: "build path" };
+  if (file?.guid !== undefined) return { name: FILE_GUIDS[file.guid] ?? file.guid, nameFrom: "file GUID" };
+  if (file?.file !== undefined) return { name: fileStem(file.file), nameFrom: "device path" };
+  if (header?.bootImage !== undefined) return { name: header.bootImage, nameFrom: "header" };
+  return { name: undefined, nameFrom: undefined };
+}
+
+async function readFileNames(
   memory: PhysMemory,
-  extents: readonly Extent[],
-  parts: readonly ({ readonly offset: number; readonly length: number } | undefined)[],
-): Promise<(Structure | undefined)[]> {
-  const spans = extents.map(({ base, size }, i) => {
-    const part = parts[i];
-    const length = part === undefined ? 0 : Math.min(part.length, Number(size) - part.offset);
-    return length > 0 && part !== undefined ? { address: base + BigInt(part.offset), length } : undefined;
-  });
-  const reads = await readStructures(
-    memory,
-    spans.filter((span) => span !== undefined),
-  );
-  const inOrder = reads.values();
-  return spans.map((span) => (span === undefined ? undefined : inOrder.next().value));
-}
-
-async function readPeHeaders(memory: PhysMemory, extents: readonly Extent[]): Promise<(PeHeader | undefined)[]> {
-  const dos = await readParts(
-    memory,
-    extents,
-    extents.map(() => ({ offset: 0, length: DOS_HEADER_SIZE })),
-  );
-  const offsets = dos.map((header) => (header === undefined ? undefined : peHeaderOffset(header)));
-  const headers = await readParts(
-    memory,
-    extents,
-    offsets.map((offset) => (offset === undefined ? undefined : { offset, length: PE_HEADER_SIZE })),
-  );
-  return headers.map((header) => (header === undefined ? undefined : parsePeHeader(header)));
-}
-
-async function readBuildPaths(
-  memory: PhysMemory,
-  extents: readonly Extent[],
-  headers: readonly (PeHeader | undefined)[],
-): Promise<(string | undefined)[]> {
-  const directories = await readParts(
-    memory,
-    extents,
-    headers.map((header) => {
-      const directory = header?.debugDirectory;
-      return directory === undefined ? undefined : { offset: directory.offset, length: directory.size };
-    }),
-  );
-  const offsets = directories.map((directory) => (directory === undefined ? undefined : codeViewOffset(directory)));
-  const records = await readParts(
-    memory,
-    extents,
-    offsets.map((offset) => (offset === undefined ? undefined : { offset, length: CODEVIEW_RECORD_SIZE })),
-  );
-  return records.map((record) => (record?.has(0, 4) ? codeViewPath(record) : undefined));
-}
-
-async function readFileNames(memory: PhysMemory, extents: readonly Extent[]): Promise<(string | undefined)[]> {
-  const addresses = extents.map(({ filePath }) => filePath).filter((address) => address !== 0n);
+  images: readonly ListedImage[],
+): Promise<(DevicePathNames | undefined)[]> {
+  const addresses = images.map(({ filePath }) => filePath).filter((address) => address !== 0n);
   const paths = (
     await readStructures(
       memory,
       addresses.map((address) => ({ address, length: DEVICE_PATH_SIZE })),
     )
   ).values();
-  return extents.map(({ filePath }) => {
+  return images.map(({ filePath }) => {
     const path = filePath === 0n ? undefined : paths.next().value;
-    const file = path === undefined ? undefined : devicePathFile(path);
-    return file === undefined ? undefined : stem(file);
+    return path === undefined ? undefined : devicePathNames(path);
   });
-}
-
-/** `/build/…/DxeCore.dll` → `DxeCore`. */
-function stem(path: string): string {
-  const file = path.split(/[/\\]/).at(-1) ?? path;
-  return printable(file.replace(/\.(dll|debug|efi|pdb)$/i, ""), 60);
 }
 
 /** The image that holds an address. */

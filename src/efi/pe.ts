@@ -1,36 +1,74 @@
 /**
- * What ebscope needs of a PE32+ header as it lies in memory: sections and the name in the CodeView record.
+ * What ebscope needs of a PE32+ header as it lies in memory.
  *
- * Source: "PE Format" specification (Microsoft): DOS header e_lfanew at 0x3c, COFF header after `PE\0\0`, optional header magic 0x20b,
- * data directory 6 (debug), section headers of 40 bytes. Debug directory entry type 2 is CodeView: `NB10` with the path at 16, `RSDS`
- * with the path at 24; edk2 adds `MTOC` with the path at 20. Headers are guest data: every offset is checked, counts are bounded.
+ * Source: "PE Format" specification (Microsoft): DOS header e_lfanew at 0x3c, COFF header after `PE\0\0`, optional header magic 0x20b
+ * with AddressOfEntryPoint at 16, ImageBase at 24, SizeOfImage at 56, SizeOfHeaders at 60, Subsystem at 68, NumberOfRvaAndSizes at 108;
+ * data directory 6 (debug). Headers are guest data: every offset is checked, counts are bounded.
  */
 import type { Structure } from "./bytes.ts";
+import { MAX_SECTIONS, type PeSection, parseSections, SECTION_SIZE } from "./sections.ts";
 
-const MAX_SECTIONS = 96;
-const SECTION_SIZE = 40;
+export type { PeSection } from "./sections.ts";
 
-export interface PeSection {
-  readonly name: string;
-  /** Offset from the image base. */
+/** A part of an image: offset from its base and length in bytes. */
+export interface ImagePart {
   readonly offset: number;
   readonly size: number;
-  readonly characteristics: number;
 }
 
 export interface PeHeader {
+  readonly machine: number;
+  readonly subsystem: number;
+  /** Offset from the image base. */
+  readonly entryPoint: number;
+  /** The address the image was linked to. */
+  readonly linkBase: bigint;
+  readonly sizeOfImage: number;
+  readonly sizeOfHeaders: number;
   readonly sections: readonly PeSection[];
-  /** Where the debug directory lies, from the image base. */
-  readonly debugDirectory: { readonly offset: number; readonly size: number } | undefined;
+  /** Where the debug directory lies. */
+  readonly debugDirectory: ImagePart | undefined;
 }
 
 const DEBUG_ENTRY_SIZE = 28;
-const CODEVIEW = 2;
+const MAX_DEBUG_ENTRIES = 16;
+const COFF_SIZE = 24;
+const DIRECTORIES = 112;
 
 /** Size of the DOS header, which tells where the PE header lies. */
 export const DOS_HEADER_SIZE = 64;
 /** A PE header with the most sections that are read. */
-export const PE_HEADER_SIZE = 24 + 240 + MAX_SECTIONS * SECTION_SIZE;
+export const PE_HEADER_SIZE = COFF_SIZE + 240 + MAX_SECTIONS * SECTION_SIZE;
+/** One with 16 sections. */
+export const SHORT_PE_HEADER_SIZE = COFF_SIZE + 240 + 16 * SECTION_SIZE;
+
+export const MACHINE_AARCH64 = 0xaa64;
+
+const MACHINES: Readonly<Record<number, string>> = {
+  [MACHINE_AARCH64]: "AArch64",
+  332: "IA32",
+  450: "ARM",
+  3772: "EFI byte code",
+  20580: "RISC-V 64",
+  34404: "X64",
+};
+
+/** The architecture of an image (IMAGE_FILE_MACHINE_*); `machine 0x…` when it has no name here. */
+export function machineName(machine: number): string {
+  return MACHINES[machine] ?? `machine 0x${machine.toString(16)}`;
+}
+
+const SUBSYSTEMS: Readonly<Record<number, string>> = {
+  10: "EFI application",
+  11: "EFI boot service driver",
+  12: "EFI runtime driver",
+  13: "EFI ROM image",
+};
+
+/** What kind of image it is (IMAGE_SUBSYSTEM_*); `subsystem N` for one that is none of UEFI's (PE Format; UEFI 2.10, 2.1.1). */
+export function imageTypeName(subsystem: number): string {
+  return SUBSYSTEMS[subsystem] ?? `subsystem ${subsystem}`;
+}
 
 /** Where the PE header lies, from the image base (images aligned to 64 KiB have it far in); undefined without a DOS header. */
 export function peHeaderOffset(dos: Structure): number | undefined {
@@ -39,53 +77,30 @@ export function peHeaderOffset(dos: Structure): number | undefined {
 
 /** Parses the bytes from `PE\0\0` on; undefined when they are no PE32+ header. */
 export function parsePeHeader(header: Structure): PeHeader | undefined {
-  const optional = 24;
-  if (!header.has(0, optional + 112) || header.u32(0) !== 0x4550 || header.u16(optional) !== 0x20b) return undefined;
-  const sectionCount = Math.min(header.u16(6), MAX_SECTIONS);
+  const optional = COFF_SIZE;
+  if (!header.has(0, optional + DIRECTORIES) || header.u32(0) !== 0x4550 || header.u16(optional) !== 0x20b) {
+    return undefined;
+  }
   return {
-    sections: readSections(header, optional + header.u16(20), sectionCount),
+    machine: header.u16(4),
+    subsystem: header.u16(optional + 68),
+    entryPoint: header.u32(optional + 16),
+    linkBase: header.u64(optional + 24),
+    sizeOfImage: header.u32(optional + 56),
+    sizeOfHeaders: header.u32(optional + 60),
+    sections: parseSections(header, optional + header.u16(20), header.u16(6)),
     debugDirectory: readDebugDirectory(header, optional),
   };
 }
 
-function readSections(header: Structure, start: number, count: number): PeSection[] {
-  const sections: PeSection[] = [];
-  for (let i = 0; i < count; i++) {
-    const at = start + i * SECTION_SIZE;
-    if (!header.has(at, SECTION_SIZE)) break;
-    sections.push({
-      name: header.ascii(at, 8),
-      offset: header.u32(at + 12),
-      size: Math.max(header.u32(at + 8), header.u32(at + 16)),
-      characteristics: header.u32(at + 36),
-    });
-  }
-  return sections;
-}
-
-function readDebugDirectory(header: Structure, optional: number): PeHeader["debugDirectory"] {
-  const entry = optional + 112 + 6 * 8;
+function readDebugDirectory(header: Structure, optional: number): ImagePart | undefined {
+  const entry = optional + DIRECTORIES + 6 * 8;
   if (!header.has(entry, 8) || header.u32(optional + 108) <= 6) return undefined;
-  const offset = header.u32(entry);
-  const size = Math.min(header.u32(entry + 4), 16 * DEBUG_ENTRY_SIZE);
-  return offset === 0 || size < DEBUG_ENTRY_SIZE ? undefined : { offset, size };
+  return debugPart(header.u32(entry), header.u32(entry + 4));
 }
 
-/** Where the CodeView record lies, from the image base; undefined when the directory names none. */
-export function codeViewOffset(directory: Structure): number | undefined {
-  for (let at = 0; directory.has(at, DEBUG_ENTRY_SIZE); at += DEBUG_ENTRY_SIZE) {
-    const offset = directory.u32(at + 20);
-    if (directory.u32(at + 12) === CODEVIEW && offset !== 0) return offset;
-  }
-  return undefined;
-}
-
-const PATH_OFFSETS: Readonly<Record<string, number>> = { NB10: 16, RSDS: 24, MTOC: 20 };
-
-/** The build path in a CodeView record; undefined when there is none. */
-export function codeViewPath(record: Structure): string | undefined {
-  const start = PATH_OFFSETS[record.ascii(0, 4)];
-  if (start === undefined || !record.has(start, 1)) return undefined;
-  const path = record.ascii(start, 400);
-  return path === "" ? undefined : path;
+/** The part a debug directory takes, as the data directory tells it; undefined when there is none. Bounded to 16 entries. */
+export function debugPart(offset: number, size: number): ImagePart | undefined {
+  if (offset === 0 || size < DEBUG_ENTRY_SIZE) return undefined;
+  return { offset, size: Math.min(size, MAX_DEBUG_ENTRIES * DEBUG_ENTRY_SIZE) };
 }

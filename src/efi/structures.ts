@@ -1,12 +1,15 @@
 /**
  * Layouts of UEFI tables on a 64-bit machine.
  *
- * Source: UEFI specification 2.10: 4.2 EFI_TABLE_HEADER, 4.3 EFI_SYSTEM_TABLE, 4.4 EFI_BOOT_SERVICES, 18.4 debug image info table and
+ * Source: UEFI specification 2.10: 4.2 EFI_TABLE_HEADER, 4.3 EFI_SYSTEM_TABLE, 4.4 EFI_BOOT_SERVICES, 4.5 EFI_RUNTIME_SERVICES, 12.3 and 12.4 console
+ * protocols, 18.4 debug image info table and
  * EFI_SYSTEM_TABLE_POINTER, 9.1 EFI_LOADED_IMAGE_PROTOCOL.
  */
 
 /** `IBI SYST` */
 export const SYSTEM_TABLE_SIGNATURE = 0x5453595320494249n;
+/** `RUNTSERV` */
+export const RUNTIME_SERVICES_SIGNATURE = 0x56524553544e5552n;
 /** `BOOTSERV` */
 export const BOOT_SERVICES_SIGNATURE = 0x56524553544f4f42n;
 
@@ -41,6 +44,25 @@ export const BOOT_SERVICES_FIELDS: readonly TableField[] = pointerFields(
     "CreateEventEx",
 );
 
+/** The services of EFI_RUNTIME_SERVICES (4.5), all pointers to functions. */
+export const RUNTIME_SERVICES_FIELDS: readonly TableField[] = pointerFields(
+  0x18,
+  "GetTime SetTime GetWakeupTime SetWakeupTime SetVirtualAddressMap ConvertPointer GetVariable GetNextVariableName SetVariable " +
+    "GetNextHighMonotonicCount ResetSystem UpdateCapsule QueryCapsuleCapabilities QueryVariableInfo",
+);
+
+/** EFI_SIMPLE_TEXT_INPUT_PROTOCOL (12.3.1): two functions and an event. */
+export const TEXT_INPUT_FIELDS: readonly TableField[] = pointerFields(0, "Reset ReadKeyStroke WaitForKey");
+
+/** EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL (12.4.1): nine functions and a pointer to the mode. */
+export const TEXT_OUTPUT_FIELDS: readonly TableField[] = pointerFields(
+  0,
+  "Reset OutputString TestString QueryMode SetMode SetAttribute ClearScreen SetCursorPosition EnableCursor Mode",
+);
+
+/** Fields that hold no function. */
+export const NO_FUNCTIONS: ReadonlySet<string> = new Set(["Hdr.Signature", "Reserved", "WaitForKey", "Mode"]);
+
 export const SYSTEM_TABLE_SIZE = 0x78;
 export const BOOT_SERVICES_SIZE = TABLE_HEADER_SIZE + BOOT_SERVICES_FIELDS.length * 8;
 
@@ -65,6 +87,15 @@ export const MEMORY_TYPES = [
 ] as const;
 
 export const EFI_RUNTIME_SERVICES_CODE = 5;
+
+/** The name of an EFI_MEMORY_TYPE; the ranges for OEMs and loaders are 7.2's, table 7.6. */
+export function memoryTypeName(type: number): string {
+  const named = MEMORY_TYPES[type];
+  if (named !== undefined) return named;
+  if (type >= 0x8000_0000) return `OS loader type 0x${type.toString(16)}`;
+  if (type >= 0x7000_0000) return `OEM type 0x${type.toString(16)}`;
+  return `memory type ${type}`;
+}
 
 const ERROR_BIT = 1n << 63n;
 

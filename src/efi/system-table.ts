@@ -16,11 +16,9 @@ import {
   BOOT_SERVICES_FIELDS,
   BOOT_SERVICES_SIGNATURE,
   BOOT_SERVICES_SIZE,
-  SYSTEM_TABLE_FIELDS,
   SYSTEM_TABLE_SIGNATURE,
   SYSTEM_TABLE_SIZE,
   TABLE_HEADER_SIZE,
-  type TableField,
 } from "./structures.ts";
 
 const POINTER_ALIGNMENT = 4n << 20n;
@@ -143,29 +141,4 @@ export function serviceOffset(name: string): number {
   const field = BOOT_SERVICES_FIELDS.find((each) => each.name === name);
   if (field === undefined) throw new RangeError(`no boot service is called ${name}`);
   return field.offset;
-}
-
-/** The value of one table field; `value` is undefined when it could not be read. */
-export interface TableValue {
-  readonly name: string;
-  readonly value: bigint | undefined;
-}
-
-/** The fields of both tables by name (`SystemTable.ConOut`, `BootServices.Stall`), at addresses known from before the exit. */
-export async function readTableFields(
-  memory: PhysMemory,
-  addresses: { readonly systemTable: bigint; readonly bootServices: bigint },
-): Promise<readonly TableValue[]> {
-  const [system, boot] = await readStructures(memory, [
-    { address: addresses.systemTable, length: SYSTEM_TABLE_SIZE },
-    { address: addresses.bootServices, length: BOOT_SERVICES_SIZE },
-  ]);
-  return [
-    ...tableValues("SystemTable", SYSTEM_TABLE_FIELDS, system),
-    ...tableValues("BootServices", [{ name: "Hdr.Signature", offset: 0 }, ...BOOT_SERVICES_FIELDS], boot),
-  ];
-}
-
-function tableValues(prefix: string, fields: readonly TableField[], table: Structure | undefined): TableValue[] {
-  return fields.map(({ name, offset }) => ({ name: `${prefix}.${name}`, value: table?.u64(offset) }));
 }

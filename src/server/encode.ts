@@ -22,8 +22,10 @@ import type {
 } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
 import { littleEndianValue } from "../base/registers.ts";
-import type { Fault, Place } from "../diagnose/fault.ts";
+import type { BranchTrace, CallChain } from "../code/index.ts";
+import { type Fault, type Place, placeOf } from "../diagnose/fault.ts";
 import type { Finding } from "../diagnose/findings.ts";
+import type { CalledService } from "../diagnose/service.ts";
 import { type PointWalk, stepFields, walkChanges } from "../diagnose/walks.ts";
 import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
@@ -196,7 +198,7 @@ function encodeStep(step: WalkStep, regime: Regime): WalkJson["steps"][number] {
 }
 
 /** The fault of a capture, as `show FILE fault --json` prints it. */
-export function encodeFault(fault: Fault): FaultJson {
+export function encodeFault(fault: Fault, images: readonly LoadedImage[]): FaultJson {
   const place = (each: Place | undefined): FaultJson["pc"] =>
     each === undefined
       ? null
@@ -214,7 +216,41 @@ export function encodeFault(fault: Fault): FaultJson {
     x30: place(fault.linkRegister),
     pcWalks: encodeWalks(fault.pcWalks),
     farWalks: encodeWalks(fault.farWalks),
+    callChain: fault.chain === undefined ? null : encodeChain(fault.chain, images),
+    branch: fault.chain?.branch === undefined ? null : encodeSite(fault.chain.branch),
+    service: fault.service === undefined ? null : encodeService(fault.service),
+    code: (fault.code?.listing.instructions ?? []).map(({ address, word, mnemonic, operands }) => ({
+      address: hex(address),
+      word: hex(BigInt(word)),
+      text: `${mnemonic} ${operands}`.trimEnd(),
+    })),
   };
+}
+
+function encodeChain({ backtrace }: CallChain, images: readonly LoadedImage[]): FaultJson["callChain"] {
+  const frames = backtrace.frames.map(({ pc, call, source, trust, doubts }) => {
+    const { image, section } = placeOf(images, call ?? pc);
+    return {
+      pc: hex(pc),
+      call: orNull(call),
+      image: image ?? null,
+      section: section ?? null,
+      source,
+      trust,
+      doubts: [...doubts],
+    };
+  });
+  return { frames, end: backtrace.end.text };
+}
+
+function encodeSite({ site }: BranchTrace): FaultJson["branch"] {
+  const address = site.kind === "call" || site.kind === "later" ? hex(site.address) : null;
+  return { kind: site.kind, address, why: site.kind === "unknown" ? site.why : null };
+}
+
+function encodeService({ name, table, offset, before, at, call }: CalledService): FaultJson["service"] {
+  const place = { table: hex(table.address), offset: hex(BigInt(offset)) };
+  return { name, ...place, before: orNull(before), at: orNull(at), call: hex(call) };
 }
 
 function encodeTranslation(result: Translation, regime: Regime): WalkJson["result"] {

@@ -29,15 +29,16 @@ function without(name: string): (point: Point) => Point {
 
 async function shown(capture: Capture): Promise<string> {
   const difference = await diffPoints(capture, findPoint(capture, "before"), findPoint(capture, "after"));
-  return renderDiff(difference, findingsOf(difference), { all: false, file: "x.ebs" });
+  const fault = await readFault(capture, difference.images);
+  return renderDiff(difference, findingsOf(difference, fault), fault, { all: false, file: "x.ebs" });
 }
 
 describe("a capture", () => {
   it("whose fault has no readable ESR still has the fault", async () => {
     const capture = changed("fault", without("ESR_EL1"));
-    const fault = readFault(capture, []);
+    const fault = await readFault(capture, []);
     expect(fault).toMatchObject({ esr: undefined, pc: { address: 0n } });
-    expect(renderFault(fault as NonNullable<typeof fault>).join("\n")).toContain("ESR_EL1  could not be read");
+    expect(renderFault(fault as NonNullable<typeof fault>, []).join("\n")).toContain("ESR_EL1  could not be read");
     expect(await shown(capture)).toContain(
       "✗ The guest faulted after ExitBootServices: exception whose ESR_EL1 could not be read",
     );
@@ -96,9 +97,9 @@ describe("a capture", () => {
     expect(text).not.toContain("no fault in the time watched");
   });
 
-  it("without a list of images does not say that an address lies in none", () => {
-    const fault = readFault(CAPTURE, []);
-    expect(renderFault(fault as NonNullable<typeof fault>).join("\n")).toContain("images not recorded");
+  it("without a list of images does not say that an address lies in none", async () => {
+    const fault = await readFault(CAPTURE, []);
+    expect(renderFault(fault as NonNullable<typeof fault>, []).join("\n")).toContain("images not recorded");
   });
 
   it("whose call did not return says that the fault came inside it", async () => {

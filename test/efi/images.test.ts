@@ -1,6 +1,14 @@
 import { describe, expect, it, vi } from "vitest";
-import { imageAt, imageOffsetText, type LoadedImage, readLoadedImages, sectionAt } from "../../src/efi/images.ts";
-import { findSystemTable, readBootServices, readSystemTable, readTableFields } from "../../src/efi/system-table.ts";
+import {
+  type ImageDetails,
+  imageAt,
+  imageOffsetText,
+  type LoadedImage,
+  readLoadedImages,
+  sectionAt,
+} from "../../src/efi/images.ts";
+import { findSystemTable, readBootServices, readSystemTable } from "../../src/efi/system-table.ts";
+import { readEfiTables } from "../../src/efi/tables.ts";
 import type { FakeMemory } from "../support/fake-memory.ts";
 import {
   BOOT_SERVICES,
@@ -58,7 +66,7 @@ const LOADER: FakeImage = {
 };
 const NAMELESS: FakeImage = { base: 0x4500_0000n, size: 0x2000, codeType: 99 };
 
-async function imagesOf(memory: FakeMemory): Promise<readonly LoadedImage[]> {
+async function imagesOf(memory: FakeMemory): Promise<readonly ImageDetails[]> {
   const table = await readSystemTable(memory, SYSTEM_TABLE);
   if (table === undefined) throw new Error("no system table");
   memory.batches.length = 0;
@@ -113,9 +121,38 @@ describe("the loaded images", () => {
     expect(await namesOf(memory)).toEqual(["Some.Driver"]);
   });
 
-  it("have the GUID of a file in a firmware volume for a name", async () => {
+  it("have the GUID of a file in a firmware volume for a name, or its name where the GUID is known", async () => {
     const inVolume = { ...LOADER, devicePath: devicePath([4, 6, guidBytes(GUID)]) };
     expect(await namesOf(buildFirmware([inVolume]).memory)).toEqual([GUID]);
+    // FILE_GUID of MdeModulePkg/Core/Dxe/DxeMain.inf
+    const core = { ...LOADER, devicePath: devicePath([4, 6, guidBytes("d6a2cb7f-6a18-4e2f-b43b-9920a733700a")]) };
+    const [image] = await imagesOf(buildFirmware([core]).memory);
+    expect(image).toMatchObject({ name: "DxeCore", nameFrom: "file GUID" });
+    expect(image?.fileGuid).toBe("d6a2cb7f-6a18-4e2f-b43b-9920a733700a");
+  });
+
+  it("say where their names are from, and what their data and headers are", async () => {
+    const { memory } = buildFirmware([
+      { ...DXE_CORE, dataType: 4, subsystem: 11, entryPoint: 0x1040 },
+      RUNTIME,
+      LOADER,
+    ]);
+    const [loader, runtime, core] = await imagesOf(memory);
+    expect([loader, runtime, core].map((image) => [image?.nameFrom, image?.dataType, image?.found])).toEqual([
+      ["device path", "EfiRuntimeServicesData", "list"],
+      ["build path", "EfiRuntimeServicesData", "list"],
+      ["build path", "EfiBootServicesData", "list"],
+    ]);
+    expect(core?.header).toMatchObject({
+      ...{
+        format: "PE32+",
+        machine: "AArch64",
+        imageType: "EFI boot service driver",
+        entryPoint: 0x1040,
+        size: 0x4000,
+      },
+      codeView: { kind: "NB10", path: "/build/edk2/Build/DEBUG/DxeCore.dll" },
+    });
   });
 
   it("have printable names and paths", async () => {
@@ -169,6 +206,10 @@ describe("the list of images", () => {
     ["a protocol outside RAM", (memory) => writeWords(memory, infoAddress(1) + 8n, [0x9000_0000n])],
     ["an image without a base", (memory) => writeWords(memory, protocolAddress(1) + 0x40n, [0n])],
     ["an image without a size", (memory) => writeWords(memory, protocolAddress(1) + 0x48n, [0n])],
+    [
+      "an image past the end of the address space",
+      (memory) => writeWords(memory, protocolAddress(1) + 0x40n, [(1n << 64n) - 0x1000n]),
+    ],
     ["an image of more than 4 GiB", (memory) => writeWords(memory, protocolAddress(1) + 0x48n, [(1n << 32n) + 1n])],
   ])("is read past %s", async (_, change) => {
     const { memory } = buildFirmware(three);
@@ -304,7 +345,7 @@ describe("firmware that was damaged at random", () => {
       if (table !== undefined) {
         count(`boot services ${(await readBootServices(memory, table)).state}`);
         count(`${(await readLoadedImages(memory, table)).length} images`);
-        await readTableFields(memory, { systemTable: table.address, bootServices: table.bootServices });
+        await readEfiTables(memory, { systemTable: table.address, bootServices: table.bootServices });
       }
       const spans = memory.batches.flat().length;
       most = {

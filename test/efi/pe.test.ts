@@ -1,14 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { Structure } from "../../src/efi/bytes.ts";
-import { devicePathFile } from "../../src/efi/device-path.ts";
+import { codeViewOffset, parseCodeView } from "../../src/efi/codeview.ts";
+import { devicePathNames } from "../../src/efi/device-path.ts";
 import {
-  codeViewOffset,
-  codeViewPath,
   DOS_HEADER_SIZE,
+  imageTypeName,
+  machineName,
   PE_HEADER_SIZE,
   parsePeHeader,
   peHeaderOffset,
 } from "../../src/efi/pe.ts";
+import { isDiscardable, sectionAccess, sectionContents } from "../../src/efi/sections.ts";
 import { ascii, devicePath, guidBytes, imageBytes, ucs2 } from "../support/firmware.ts";
 import { Random } from "../support/random.ts";
 
@@ -49,6 +51,21 @@ describe("a PE32+ header", () => {
       { name: ".text", offset: 0x1000, size: 0x1400, characteristics: 0x6000_0020 },
       { name: ".data", offset: 0x3000, size: 0x200, characteristics: 0xc000_0040 },
       { name: "longname", offset: 0x3800, size: 0x800, characteristics: 0xc000_0040 },
+    ]);
+  });
+
+  it("tells machine, kind of image, entry point, size and the address it was linked to", () => {
+    const image = { ...IMAGE, sections, subsystem: 12, entryPoint: 0x1234, linkBase: 0x7_f877_0000n };
+    expect(parsePeHeader(headerOf(image))).toMatchObject({
+      ...{ machine: 0xaa64, subsystem: 12, entryPoint: 0x1234, linkBase: 0x7_f877_0000n },
+      ...{ sizeOfImage: 0x4000, sizeOfHeaders: 0x400 },
+    });
+  });
+
+  it("has words for machines and kinds of images, numbers for others", () => {
+    expect([0xaa64, 0x8664, 0x1c2, 0x1234].map(machineName)).toEqual(["AArch64", "X64", "ARM", "machine 0x1234"]);
+    expect([10, 11, 12, 13, 3].map(imageTypeName)).toEqual([
+      ...["EFI application", "EFI boot service driver", "EFI runtime driver", "EFI ROM image", "subsystem 3"],
     ]);
   });
 
@@ -99,6 +116,27 @@ describe("a PE32+ header", () => {
   });
 });
 
+describe("the characteristics of a section", () => {
+  // Values as compilers set them: .text of edk2, .text of Xen, .data, .bss, .rdata, .reloc.
+  it.each([
+    [0x6000_0020, "code", "R-X", false],
+    [0xe050_0020, "code", "RWX", false],
+    [0xc000_0040, "data", "RW-", false],
+    [0xc000_0080, "zeroed data", "RW-", false],
+    [0x4000_0040, "data", "R--", false],
+    [0x4210_0040, "data", "R--", true],
+    [0x6000_0060, "code+data", "R-X", false],
+    [0, "unknown", "---", false],
+  ])("%i are told in words", (characteristics, contents, access, discardable) => {
+    const section = { characteristics };
+    expect([sectionContents(section), sectionAccess(section), isDiscardable(section)]).toEqual([
+      contents,
+      access,
+      discardable,
+    ]);
+  });
+});
+
 describe("a debug directory", () => {
   const directory = imageBytes({ ...IMAGE, codeView: { signature: "RSDS", path: "/x.dll" } }).subarray(0x3c00, 0x3c38);
 
@@ -120,44 +158,66 @@ describe("a CodeView record", () => {
     bytes.set(ascii(`${path}\0`), header);
     return new Structure(bytes);
   };
+  const path = (structure: Structure): string | undefined => parseCodeView(structure)?.path;
 
   it.each([
     ["RSDS", 24],
     ["NB10", 16],
     ["MTOC", 20],
   ])("%s has the path at %i", (signature, header) => {
-    expect(codeViewPath(record(signature, header, "/b/DxeCore.dll"))).toBe("/b/DxeCore.dll");
+    expect(path(record(signature, header, "/b/DxeCore.dll"))).toBe("/b/DxeCore.dll");
   });
 
-  it("has no path when it is of another kind, cut or empty", () => {
-    expect(codeViewPath(record("NB09", 16, "/b/x.dll"))).toBeUndefined();
-    expect(codeViewPath(record("RSDS", 24, ""))).toBeUndefined();
-    expect(codeViewPath(new Structure(record("RSDS", 24, "/b").bytes.subarray(0, 24)))).toBeUndefined();
+  it("RSDS has the GUID and age of its symbols, NB10 an age, MTOC a UUID", () => {
+    const id = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+    const rsds = Buffer.concat([ascii("RSDS"), guidBytes(id), Buffer.of(3, 0, 0, 0), ascii("a.pdb\0")]);
+    expect(parseCodeView(new Structure(rsds))).toEqual({ kind: "RSDS", id, age: 3, path: "a.pdb" });
+    const nb10 = Buffer.concat([ascii("NB10"), Buffer.of(9, 9, 9, 9, 8, 8, 8, 8, 2, 0, 0, 0), ascii("b.dll\0")]);
+    expect(parseCodeView(new Structure(nb10))).toEqual({ kind: "NB10", id: undefined, age: 2, path: "b.dll" });
+    const uuid = "00112233445566778899aabbccddeeff";
+    const mtoc = Buffer.concat([ascii("MTOC"), Buffer.from(uuid, "hex"), ascii("c.macho\0")]);
+    expect(parseCodeView(new Structure(mtoc))).toEqual({ kind: "MTOC", id: uuid, age: undefined, path: "c.macho" });
+  });
+
+  it("has no identity when its GUID is all zero", () => {
+    const zero = Buffer.concat([ascii("RSDS"), new Uint8Array(20), ascii("a\0")]);
+    expect(parseCodeView(new Structure(zero))).toEqual({ kind: "RSDS", id: undefined, age: 0, path: "a" });
+  });
+
+  it("is none when it is of another kind or cut, and has no path when that is empty", () => {
+    expect(parseCodeView(record("NB09", 16, "/b/x.dll"))).toBeUndefined();
+    expect(parseCodeView(record("toString", 16, "/b"))).toBeUndefined();
+    expect(parseCodeView(new Structure(record("RSDS", 24, "/b").bytes.subarray(0, 23)))).toBeUndefined();
+    expect(path(record("RSDS", 24, ""))).toBeUndefined();
+    expect(path(new Structure(record("RSDS", 24, "/b").bytes.subarray(0, 24)))).toBeUndefined();
   });
 
   it("has no more than 400 characters of path, and need not end", () => {
-    expect(codeViewPath(record("NB10", 16, "x".repeat(1000)))).toBe("x".repeat(400));
-    expect(codeViewPath(new Structure(record("NB10", 16, "abc").bytes.subarray(0, 18)))).toBe("ab");
+    expect(path(record("NB10", 16, "x".repeat(1000)))).toBe("x".repeat(400));
+    expect(path(new Structure(record("NB10", 16, "abc").bytes.subarray(0, 18)))).toBe("ab");
   });
 });
 
 describe("a device path", () => {
   const file = (text: string) => [4, 4, ucs2(`${text}\0`)] as const;
-  const name = (bytes: Uint8Array): string | undefined => devicePathFile(new Structure(bytes));
+  const name = (bytes: Uint8Array): string | undefined => devicePathNames(new Structure(bytes)).file;
 
   it("names the file of its last file path node", () => {
     expect(name(devicePath([2, 1, new Uint8Array(8)], file("\\EFI\\BOOT\\BOOTAA64.EFI")))).toBe("BOOTAA64.EFI");
     expect(name(devicePath(file("\\EFI"), file("grub.efi")))).toBe("grub.efi");
     expect(name(devicePath(file("/a/b/")))).toBe("b");
+    expect(name(devicePath(file("a.efi"), file("")))).toBe("a.efi");
   });
 
   it("names the GUID of a file in a firmware volume", () => {
     const guid = "d6a2cb7f-6a18-4e2f-b43b-9920a733700a";
-    expect(name(devicePath([4, 7, new Uint8Array(16)], [4, 6, guidBytes(guid)]))).toBe(guid);
+    const path = devicePath([4, 7, new Uint8Array(16)], [4, 6, guidBytes(guid)]);
+    expect(devicePathNames(new Structure(path))).toEqual({ file: undefined, guid });
   });
 
   it("names no file without such a node", () => {
-    expect(name(devicePath([1, 1, new Uint8Array(2)], [4, 6, new Uint8Array(15)]))).toBeUndefined();
+    const short = devicePath([1, 1, new Uint8Array(2)], [4, 6, new Uint8Array(15)]);
+    expect(devicePathNames(new Structure(short))).toEqual({ file: undefined, guid: undefined });
     expect(name(devicePath())).toBeUndefined();
     expect(name(devicePath(file("")))).toBeUndefined();
     expect(name(new Uint8Array(0))).toBeUndefined();
@@ -198,7 +258,7 @@ describe("bytes of any kind and length", () => {
         if (random.chance(0.5)) bytes.set([0x0b, 0x02], 24);
       }
       const structure = new Structure(bytes);
-      for (const parse of [peHeaderOffset, parsePeHeader, codeViewOffset, codeViewPath, devicePathFile]) {
+      for (const parse of [peHeaderOffset, parsePeHeader, codeViewOffset, parseCodeView, devicePathNames]) {
         if (parse(structure) !== undefined) parsed++;
       }
     }

@@ -171,8 +171,24 @@ describe.each([
     }
   });
 
+  it("names the service, the table and the call in its first finding, as the guest says them", async () => {
+    const call = guestLine(run.serial, "call");
+    expect(run.diff.findings[0]).toMatchObject({ rule: "service-called-after-exit", severity: "error" });
+    const { service, branch } = await ebscopeJson<{ service: Record<string, string>; branch: object }>(
+      "show",
+      run.file,
+      "fault",
+    );
+    const address = `0x${(BigInt(call["return-address"] ?? 0) - 4n).toString(16)}`;
+    expect(service).toMatchObject({ name: `gBS->${call.service}`, table: call["boot-services"], offset: call.offset });
+    expect(service).toMatchObject({ at: "0x0", call: address });
+    expect(branch).toEqual({ kind: "call", address, why: null });
+    const { stdout } = await ebscope("diff", run.file);
+    expect(stdout.split("\n")[2]).toMatch(/^✗ kernel\+0x[0-9a-f]+ called gBS->Stall after ExitBootServices/);
+  });
+
   it("says so in the finding and in the human view", async () => {
-    expect(run.diff.findings[0]).toMatchObject({ rule: "guest-faulted", severity: "error" });
+    expect(run.diff.findings[1]).toMatchObject({ rule: "guest-faulted", severity: "error" });
     const { stdout } = await ebscope("diff", run.file);
     expect(stdout).toContain("Instruction abort taken without a change in Exception level: translation fault, level 3");
     expect(stdout).toMatch(/PC +0x0 /);

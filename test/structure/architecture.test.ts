@@ -82,6 +82,7 @@ describe("the rooms of src", () => {
 
   it("import packages only where the package belongs", () => {
     const owners: Record<string, readonly string[]> = {
+      "@alexaltea": ["code"],
       commander: ["cli"],
       picocolors: ["cli"],
       saxes: ["rsp", "target"],

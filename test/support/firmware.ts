@@ -1,6 +1,6 @@
 /**
  * UEFI's tables and images as firmware leaves them in memory, written field by field after the UEFI specification 2.10 (4.2 to 4.4, 9.1,
- * 10.3, 18.4) and Microsoft's PE format; it shares no layout with src/.
+ * 10.3, 12.3, 12.4, 18.4) and Microsoft's PE format; it shares no layout with src/.
  */
 
 import { phys } from "../../src/base/address.ts";
@@ -48,11 +48,40 @@ export const SERVICES = [
   ...["CalculateCrc32", "CopyMem", "SetMem", "CreateEventEx"],
 ];
 
+export const RUNTIME_SERVICES = 0x47f0_8000n;
+export const CON_IN = 0x47f0_7100n;
+export const CON_OUT = 0x47f0_7200n;
+export const STD_ERR = 0x47f0_7300n;
+/** One function after the other, 64 bytes apart: runtime services, then ConIn's, ConOut's, StdErr's. */
+export const RUNTIME_CODE = 0x4751_0000n;
+export const CONSOLE_CODE = 0x4752_0000n;
+
+/** The services in the order of 4.5. */
+export const RUNTIME_SERVICE_NAMES = [
+  ...["GetTime", "SetTime", "GetWakeupTime", "SetWakeupTime"],
+  ...["SetVirtualAddressMap", "ConvertPointer"],
+  ...["GetVariable", "GetNextVariableName", "SetVariable"],
+  ...["GetNextHighMonotonicCount", "ResetSystem"],
+  ...["UpdateCapsule", "QueryCapsuleCapabilities", "QueryVariableInfo"],
+];
+/** The members of 12.3.1 and 12.4.1 in their order; WaitForKey is an event, Mode points to data. */
+export const CON_IN_MEMBERS = ["Reset", "ReadKeyStroke", "WaitForKey"];
+export const CON_OUT_MEMBERS = [
+  ...["Reset", "OutputString", "TestString", "QueryMode", "SetMode", "SetAttribute"],
+  ...["ClearScreen", "SetCursorPosition", "EnableCursor", "Mode"],
+];
+
 export interface FakeImage {
   readonly base: bigint;
   readonly size: number;
   /** EFI_MEMORY_TYPE. */
   readonly codeType: number;
+  readonly dataType?: number;
+  /** IMAGE_SUBSYSTEM_*; EFI boot service driver without. */
+  readonly subsystem?: number;
+  readonly machine?: number;
+  readonly entryPoint?: number;
+  readonly linkBase?: bigint;
   /** Where `PE\0\0` stands; none without. */
   readonly peOffset?: number;
   readonly sections?: readonly (readonly [name: string, offset: number, size: number])[];
@@ -73,6 +102,7 @@ export function buildFirmware(images: readonly FakeImage[] = []): Firmware {
   const seal = (table: bigint): void => sealTable(memory, table);
   seal(SYSTEM_TABLE);
   seal(BOOT_SERVICES);
+  seal(RUNTIME_SERVICES);
   writePointer(memory, POINTER, SYSTEM_TABLE);
   return { memory, seal };
 }
@@ -155,10 +185,19 @@ function writeTables(memory: FakeMemory): void {
   memory.write(BOOT_SERVICES, tableHeader("BOOTSERV", 24 + SERVICES.length * 8));
   const services = SERVICES.map((name, i) => (name === "Reserved" ? 0n : SERVICES_CODE + BigInt(i * 64)));
   writeWords(memory, BOOT_SERVICES + 24n, services);
+  memory.write(RUNTIME_SERVICES, tableHeader("RUNTSERV", 24 + RUNTIME_SERVICE_NAMES.length * 8));
+  writeWords(memory, RUNTIME_SERVICES + 24n, functions(RUNTIME_CODE, RUNTIME_SERVICE_NAMES.length));
+  writeWords(memory, CON_IN, [...functions(CONSOLE_CODE, 2), 0x47f0_7108n]);
+  writeWords(memory, CON_OUT, [...functions(CONSOLE_CODE + 0x1000n, 9), 0x47f0_7280n]);
+  writeWords(memory, STD_ERR, [...functions(CONSOLE_CODE + 0x2000n, 9), 0x47f0_7380n]);
   memory.write(CONFIGURATION_TABLE, guidBytes(ACPI_GUID));
   memory.write(CONFIGURATION_TABLE + 24n, guidBytes(DEBUG_IMAGE_INFO_TABLE_GUID));
   writeWords(memory, CONFIGURATION_TABLE + 16n, [0x47f0_9000n]);
   writeWords(memory, CONFIGURATION_TABLE + 40n, [DEBUG_HEADER]);
+}
+
+function functions(first: bigint, count: number): bigint[] {
+  return Array.from({ length: count }, (_, i) => first + BigInt(i * 64));
 }
 
 const INFOS = 0x47f2_0000n;
@@ -200,7 +239,7 @@ function writeImageList(memory: FakeMemory, images: readonly FakeImage[]): void 
         view.setBigUint64(0x40, image.base, true);
         view.setBigUint64(0x48, BigInt(image.size), true);
         view.setUint32(0x50, image.codeType, true);
-        view.setUint32(0x54, 6, true);
+        view.setUint32(0x54, image.dataType ?? 6, true);
       }),
     );
     memory.write(image.base, imageBytes(image));
@@ -208,19 +247,25 @@ function writeImageList(memory: FakeMemory, images: readonly FakeImage[]): void 
 }
 
 /** An image as it lies in memory: DOS header, PE32+ header, debug directory at `.dbg`, CodeView record behind it. */
-export function imageBytes({ size, peOffset, sections = [], codeView }: FakeImage): Uint8Array {
+export function imageBytes(image: FakeImage): Uint8Array {
+  const { size, peOffset, sections = [], codeView } = image;
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   if (peOffset === undefined) return bytes;
   bytes.set(ascii("MZ"));
   view.setUint32(0x3c, peOffset, true);
   bytes.set(ascii("PE\0\0"), peOffset);
-  view.setUint16(peOffset + 4, 0xaa64, true);
+  view.setUint16(peOffset + 4, image.machine ?? 0xaa64, true);
   view.setUint16(peOffset + 6, sections.length, true);
   const optional = peOffset + 24;
   const directories = 16;
   view.setUint16(peOffset + 20, 112 + directories * 8, true);
   view.setUint16(optional, 0x20b, true);
+  view.setUint32(optional + 16, image.entryPoint ?? 0x1000, true);
+  view.setBigUint64(optional + 24, image.linkBase ?? 0n, true);
+  view.setUint32(optional + 56, size, true);
+  view.setUint32(optional + 60, 0x400, true);
+  view.setUint16(optional + 68, image.subsystem ?? 11, true);
   view.setUint32(optional + 108, directories, true);
   sections.forEach(([name, offset, length], i) => {
     const at = optional + 112 + directories * 8 + i * 40;

@@ -2,6 +2,7 @@
 
 import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
+import { readFault } from "../../diagnose/fault.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
 import { encodeDiff } from "../../server/encode.ts";
@@ -29,9 +30,10 @@ export async function printDiff(capture: Capture, file: string, flags: DiffFlags
     flags.from !== undefined && flags.to !== undefined ? [flags.from, flags.to] : pairOf(capture, flags);
   if (from === to) throw new EbscopeError("usage", `Cannot compare the point ${printable(from, 40)} with itself`);
   const difference = await diffPoints(capture, findPoint(capture, from), findPoint(capture, to));
-  const findings = findingsOf(difference);
+  const fault = await readFault(capture, difference.images);
+  const findings = findingsOf(difference, fault);
   if (flags.json) printData(jsonText(encodeDiff(difference, findings)));
-  else printData(renderDiff(difference, findings, { all: flags.all ?? false, file }));
+  else printData(renderDiff(difference, findings, fault, { all: flags.all ?? false, file }));
 }
 
 /** One end was named, or none: the other is what `diff` takes by itself. */

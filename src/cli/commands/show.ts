@@ -80,12 +80,13 @@ function showPoints(capture: Capture, flags: ShowFlags): Output {
 }
 
 async function showFault(capture: Capture, flags: ShowFlags): Promise<Output> {
-  const fault = readFault(capture, await capturedImages(capture));
+  const images = await capturedImages(capture);
+  const fault = await readFault(capture, images);
   if (fault === undefined) {
     const ids = capture.points.map(({ id }) => id).join(", ");
     throw new EbscopeError("no-such-point", `Cannot show the fault: the capture has none (its points: ${ids})`);
   }
-  return flags.json ? jsonText(encodeFault(fault)) : renderFault(fault).join("\n");
+  return flags.json ? jsonText(encodeFault(fault, images)) : renderFault(fault, images).join("\n");
 }
 
 function showRegisters(capture: Capture, point: Point, flags: ShowFlags): Output {

@@ -2,12 +2,14 @@
 
 import { hex, hex16 } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
-import { type Fault, type Place, readFault } from "../../diagnose/fault.ts";
+import type { Fault, Place } from "../../diagnose/fault.ts";
 import { type Finding, placeNote } from "../../diagnose/findings.ts";
 import type { PointWalk } from "../../diagnose/walks.ts";
 import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
+import type { LoadedImage } from "../../efi/images.ts";
 import { statusName } from "../../efi/structures.ts";
 import { type Capture, FAULTS_NOT_WATCHED } from "../../snapshot/model.ts";
+import { renderChain } from "./chain.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
 import { renderRegisterChanges } from "./registers.ts";
 import { style, table } from "./style.ts";
@@ -21,10 +23,14 @@ export interface DiffOptions {
   readonly file: string;
 }
 
-export function renderDiff(difference: Difference, findings: readonly Finding[], options: DiffOptions): string {
+export function renderDiff(
+  difference: Difference,
+  findings: readonly Finding[],
+  fault: Fault | undefined,
+  options: DiffOptions,
+): string {
   const { capture, after } = difference;
   const limit = options.all ? Number.POSITIVE_INFINITY : SCREEN_ROWS;
-  const fault = readFault(capture, difference.images);
   const lines = [
     ...renderHeader(difference, options.file),
     ...findings.filter(({ severity }) => severity !== "info").map(findingLine),
@@ -40,7 +46,7 @@ export function renderDiff(difference: Difference, findings: readonly Finding[],
     ...renderTables(difference, limit),
     ...renderEfi(difference.efi, options.all),
     ...renderCoverage(difference.coverage, limit),
-    ...(fault === undefined ? renderEnding(capture, after.point.id) : ["", ...renderFault(fault)]),
+    ...(fault === undefined ? renderEnding(capture, after.point.id) : ["", ...renderFault(fault, difference.images)]),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -92,18 +98,28 @@ function renderEfi(changes: readonly EfiChange[], all: boolean): string[] {
   const zeroed = changes.filter(({ before, after }) => after === 0n && before !== undefined && !all);
   const services = zeroed.filter(({ name }) => name.startsWith(SERVICES));
   const pointers = zeroed.filter((change) => !services.includes(change)).map(({ name }) => name);
+  const isKnown = ({ before, after }: EfiChange): boolean => before !== undefined && after !== undefined;
+  const unknown = changes.filter((change) => !isKnown(change) && !isEntry(change));
   const rows = changes
-    .filter((change) => !zeroed.includes(change))
+    .filter((change) => !zeroed.includes(change) && (all || !unknown.includes(change)))
     .map(({ name, before, after }) => [name, `${value(before)} → ${value(after)}`]);
   const summary = [
     services.length === 0 ? "" : `boot services table zeroed (${plural(services.length, "field")})`,
     pointers.length === 0 ? "" : `NULL now: ${pointers.join(", ").replaceAll(", SystemTable.", ", ")}`,
-    rows.length === 0 ? "" : `${plural(rows.length, "field")} changed`,
+    rows.length === 0
+      ? ""
+      : `${plural(rows.length, "field")} ${all && unknown.length > 0 ? "changed or not known" : "changed"}`,
+    unknown.length === 0 || all ? "" : `${plural(unknown.length, "field")} not known on a side`,
   ].filter((text) => text !== "");
   return [`${style.heading("UEFI")}  ${summary.join("; ")}`, ...table(rows)];
 }
 
 const SERVICES = "BootServices.";
+
+/** A configuration table can come and go: it is not unknown where it is not. */
+function isEntry({ name }: EfiChange): boolean {
+  return name.startsWith("ConfigurationTable[");
+}
 
 function value(side: bigint | undefined): string {
   return side === undefined ? "not captured" : hex(side);
@@ -132,7 +148,7 @@ function renderEnding(capture: Capture, to: string): string[] {
 }
 
 /** `show FILE fault` and the end of the diff. */
-export function renderFault(fault: Fault): string[] {
+export function renderFault(fault: Fault, images: readonly LoadedImage[]): string[] {
   const { vector, syndrome, level, esr, pc, far, linkRegister } = fault;
   const how = vector === undefined ? "exception" : `${vector.kind} exception from ${vector.from}`;
   const rows = [
@@ -148,6 +164,7 @@ export function renderFault(fault: Fault): string[] {
     ...table(rows),
     ...renderWalkOf("PC", pc?.address, fault.pcWalks),
     ...renderWalkOf("FAR", far, fault.farWalks),
+    ...renderChain(fault, images),
   ];
 }
 
