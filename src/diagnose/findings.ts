@@ -59,7 +59,8 @@ const UNREAD = "could not be read";
 /** A call through a pointer of UEFI's tables that ExitBootServices had zeroed. */
 function serviceCalledAfterExit({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
   const { service, linkRegister } = fault ?? {};
-  if (service === undefined || service.at !== 0n) return undefined;
+  // Nothing else is said of ExitBootServices than what was seen: a pointer before, none after, and the PC there.
+  if (service?.at !== 0n || !service.before || fault?.pc?.address !== 0n) return undefined;
   const caller = placeOf(difference.images, service.call);
   const from = caller.image ?? hex(caller.address);
   return {

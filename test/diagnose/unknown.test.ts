@@ -97,6 +97,18 @@ describe("a capture", () => {
     expect(text).not.toContain("no fault in the time watched");
   });
 
+  it("whose boot services table could not be read before the exit blames no service", async () => {
+    expect(await shown(CAPTURE)).toContain("called gBS->Stall after ExitBootServices");
+    const table = (CAPTURE.efi?.bootServices ?? 0n) & ~0xfffn;
+    const capture = changed("before", (point) => ({
+      ...point,
+      pages: new Map([...point.pages].filter(([pa]) => pa !== table && pa !== table + 0x1000n)),
+    }));
+    const text = await shown(capture);
+    expect(text).toContain("The guest faulted after ExitBootServices");
+    expect(text).not.toContain("gBS->Stall after");
+  });
+
   it("without a list of images does not say that an address lies in none", async () => {
     const fault = await readFault(CAPTURE, []);
     expect(renderFault(fault as NonNullable<typeof fault>, []).join("\n")).toContain("images not recorded");
