@@ -19,8 +19,8 @@ export interface Context {
   readonly lr: VirtAddr | undefined;
   /** Whether this is the state that an exception was taken from. */
   readonly exception: boolean;
-  /** The Exception level of that code. */
-  readonly level: number;
+  /** The Exception level of that code; undefined when only SPSR_ELx could tell and it could not be read. */
+  readonly level: number | undefined;
 }
 
 /** The size of the 16 vectors and the distance from one to the next. */
@@ -49,7 +49,7 @@ function stackBefore(registers: Registers, level: number, offset: bigint, spsr: 
   // The vector tells what SPSR_ELx would, unless a lower level was left.
   const lower = offset >= FROM_LOWER_LEVEL;
   const from = !lower ? level : spsr === undefined ? undefined : bitsNumber(spsr, 3, 2);
-  if (from === undefined) return { sp: undefined, level: 0 };
+  if (from === undefined) return { sp: undefined, level: undefined };
   const own = lower ? spsr !== undefined && bit(spsr, 0) : offset >= 0x200n;
   const name = !own || from === 0 ? "SP_EL0" : from === level ? "sp" : `SP_EL${from}`;
   return { sp: address(registers, name), level: from };

@@ -7,25 +7,21 @@
  */
 import { bit } from "../base/bits.ts";
 import type { Registers } from "../base/registers.ts";
-import {
-  currentExceptionLevel,
-  el2Enabled,
-  hostAlone,
-  hostExtensions,
-  secondStageInForce,
-  trapsGeneral,
-} from "./machine-state.ts";
+import { currentExceptionLevel, hostAlone, hostExtensions, secondStageInForce } from "./machine-state.ts";
 import { exceptionLevelOf, type Regime, type RegimeName, type Stage1Name } from "./regime-model.ts";
 import { readStage1, showsOthers, translates } from "./stage1.ts";
 import { readStage2 } from "./stage2.ts";
 
 /** The regime that code at the current Exception level runs in. */
 export function currentRegimeName(registers: Registers): Stage1Name {
-  const level = currentExceptionLevel(registers);
+  return regimeNameAt(currentExceptionLevel(registers), registers);
+}
+
+/** The regime that code at an Exception level runs in; EL1&0 where the level is not known, as in AArch32 state. */
+export function regimeNameAt(level: number | undefined, registers: Registers): Stage1Name {
   if (level === 3) return "EL3";
-  const e2h = hostExtensions(registers);
-  if (level === 2) return e2h ? "EL2&0" : "EL2";
-  return level === 0 && e2h && trapsGeneral(registers) && el2Enabled(registers) ? "EL2&0" : "EL1&0";
+  if (level === 2) return hostExtensions(registers) ? "EL2&0" : "EL2";
+  return level === 0 && hostAlone(registers) ? "EL2&0" : "EL1&0";
 }
 
 /** All live regimes of a vCPU, the current one first, stage 2 last. */

@@ -8,7 +8,7 @@ import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
 import type { MemoryRange, PhysMemory, PhysSpan } from "../base/memory.ts";
 import { type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
-import { callChain, currentRegime } from "../code/index.ts";
+import { callChain, codeRegime } from "../code/index.ts";
 import { readLoadedImages } from "../efi/images.ts";
 import { readSystemTable } from "../efi/system-table.ts";
 import { type EfiTables, readEfiTables } from "../efi/tables.ts";
@@ -89,7 +89,7 @@ async function recordMemory(
 
 /** What it takes to follow the call chain again: the frames, and the code around them. */
 async function recordCallChain(memory: RecordingMemory, registers: Registers | undefined): Promise<void> {
-  const regime = registers && currentRegime(registers, liveRegimes(registers));
+  const regime = registers && codeRegime(registers, liveRegimes(registers));
   if (regime !== undefined) await callChain(registers as Registers, regime, memory, memory);
 }
 

@@ -3,8 +3,8 @@
  * out again from the record.
  */
 import { contextOf } from "../aarch64/context.ts";
-import { currentRegimeName } from "../aarch64/regime.ts";
-import { exceptionLevelOf, type Regime } from "../aarch64/regime-model.ts";
+import { regimeNameAt } from "../aarch64/regime.ts";
+import type { Regime } from "../aarch64/regime-model.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { type Backtrace, stripPointer, unwind } from "../aarch64/unwind.ts";
 import { translatedMemory } from "../aarch64/virtual-memory.ts";
@@ -36,9 +36,11 @@ export async function callChain(
 ): Promise<CallChain> {
   const translator = new Translator(regime, source);
   const virtual = translatedMemory(translator, memory);
-  const executable = (address: VirtAddr): boolean | null => executes(translator, address);
+  const level = contextOf(registers)?.level;
+  const executable = (address: VirtAddr): boolean | null => executes(translator, address, level);
   const addressBits = (address: VirtAddr): number => bitsOf(regime, address);
   const backtrace = await unwind(registers, virtual, { executable, addressBits });
+  // Looked at so that whoever records has it: the innermost frames are the ones whose code is shown.
   for (const { call, pc } of backtrace.frames.slice(0, 4)) await wordsAround(virtual, call ?? pc, AROUND);
   return { backtrace, branch: await badBranch(registers, virtual, backtrace, executable, addressBits) };
 }
@@ -57,10 +59,12 @@ async function badBranch(
   return traceBranch(memory, { target: context.pc, link: context.lr, registers, strip }, { callers });
 }
 
-/** Whether code at the address can run at the level of the regime; null when it cannot be told. */
-function executes(translator: Translator, address: VirtAddr): boolean | null {
+/** Whether code at the address can run at an Exception level; null when it cannot be told. */
+function executes(translator: Translator, address: VirtAddr, level: number | undefined): boolean | null {
   const { result } = translator.translate(address);
-  return result.mapped === true ? result.attributes.execute : result.mapped;
+  if (result.mapped !== true) return result.mapped;
+  const { el0, execute } = result.attributes;
+  return level === 0 && el0 !== null ? el0.execute : execute;
 }
 
 /** 64 - TnSZ of the half that an address is in; without a root there pointers are taken as they are. */
@@ -69,8 +73,13 @@ function bitsOf({ roots }: Regime, address: VirtAddr): number {
   return roots.find(({ vaBase }) => (vaBase !== 0n) === upper)?.inputBits ?? 64;
 }
 
-/** The regime that code at a vCPU's level executes in, out of those there are. */
-export function currentRegime(registers: Registers, regimes: readonly Regime[]): Regime | undefined {
-  const name = currentRegimeName(registers);
-  return regimes.find((regime) => regime.name === name && regime.exceptionLevel === exceptionLevelOf(name));
+/**
+ * The regime that a vCPU's code executes in, out of those there are. At an exception vector that is the one of the code that took the
+ * exception, which may have been at a lower Exception level; undefined where that cannot be told.
+ */
+export function codeRegime(registers: Registers, regimes: readonly Regime[]): Regime | undefined {
+  const level = contextOf(registers)?.level;
+  if (level === undefined) return undefined;
+  const name = regimeNameAt(level, registers);
+  return regimes.find((regime) => regime.name === name);
 }

@@ -11,7 +11,7 @@ import { Translator } from "../aarch64/translate.ts";
 import { type Vector, vectorAt } from "../aarch64/vectors.ts";
 import { translatedMemory } from "../aarch64/virtual-memory.ts";
 import { bitsNumber } from "../base/bits.ts";
-import { type CallChain, type CodeListing, callChain, codeAround, currentRegime } from "../code/index.ts";
+import { type CallChain, type CodeListing, callChain, codeAround, codeRegime } from "../code/index.ts";
 import { PointView } from "../diff/point-view.ts";
 import { imageAt, imageOffsetText, type LoadedImage, sectionAt } from "../efi/images.ts";
 import { readEfiTables } from "../efi/tables.ts";
@@ -93,7 +93,7 @@ export async function readFault(capture: Capture, images: readonly LoadedImage[]
 
 /** The call chain of a point's vCPU. */
 export async function chainAt(view: PointView): Promise<CallChain | undefined> {
-  const regime = currentRegime(view.registers, view.regimes);
+  const regime = codeRegime(view.registers, view.regimes);
   return regime === undefined ? undefined : callChain(view.registers, regime, pointPages(view.point), view.memory);
 }
 
@@ -101,7 +101,7 @@ export async function chainAt(view: PointView): Promise<CallChain | undefined> {
 const SHOWN_AROUND = { before: 6, after: 2 };
 
 async function codeOf(view: PointView, chain: CallChain | undefined): Promise<FaultCode | undefined> {
-  const regime = currentRegime(view.registers, view.regimes);
+  const regime = codeRegime(view.registers, view.regimes);
   const [innermost] = chain?.backtrace.frames ?? [];
   const site = chain?.branch?.site;
   const address = site?.kind === "call" || site?.kind === "later" ? site.address : innermost?.pc;

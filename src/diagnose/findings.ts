@@ -59,8 +59,9 @@ const UNREAD = "could not be read";
 /** A call through a pointer of UEFI's tables that ExitBootServices had zeroed. */
 function serviceCalledAfterExit({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
   const { service, linkRegister } = fault ?? {};
-  // Nothing else is said of ExitBootServices than what was seen: a pointer before, none after, and the PC there.
-  if (service?.at !== 0n || !service.before || fault?.pc?.address !== 0n) return undefined;
+  // Nothing else is said of ExitBootServices than what was seen: it succeeded, a pointer before, none after, and the PC there.
+  const succeeded = difference.capture.attempts.at(-1)?.status === 0n;
+  if (!succeeded || service?.at !== 0n || !service.before || fault?.pc?.address !== 0n) return undefined;
   const caller = placeOf(difference.images, service.call);
   const from = caller.image ?? hex(caller.address);
   return {
@@ -69,7 +70,7 @@ function serviceCalledAfterExit({ difference, fault }: Facts): Omit<Finding, "ru
     evidence: [
       `the call at ${placeText(caller)}`,
       `it went through ${service.name}, offset 0x${service.offset.toString(16)} of the table ${service.table.name} at ${hex(service.table.address)}`,
-      `the pointer was ${service.before === undefined ? UNREAD : placeText(placeOf(difference.images, service.before))} before the exit, and is 0 now`,
+      `the pointer was ${placeText(placeOf(difference.images, service.before))} before the exit, and is 0 now`,
       ...(linkRegister === undefined ? [] : [`x30 = ${placeText(linkRegister)}`]),
     ],
   };
