@@ -48,6 +48,8 @@ export const ERROR_CODES = {
   "too-many-tables":
     "The tables are larger than a bound, or refer to each other from very many places; raise --max-tables if they are real.",
   // Files
+  "symbols-unreadable":
+    "Give an AArch64 ELF file with its symbol table (edk2's .debug, xen-syms, vmlinux), a System.map, or a linker's .map.",
   "file-unreadable": "Check the path and its permissions.",
   "file-unwritable": "Check that the folder exists, is writable and has room.",
   "not-a-capture": "Give a file that `ebscope capture` or `ebscope snapshot` wrote.",

@@ -1,0 +1,95 @@
+/** Which file belongs to which image, and where that puts it. Paths out of the guest are compared, never opened. */
+import type { SymbolFile } from "./symbol-file.ts";
+
+/** An image as the firmware lists it. */
+export interface SearchImage {
+  readonly name: string | undefined;
+  /** Where it was built, from its CodeView record. */
+  readonly buildPath: string | undefined;
+  readonly base: bigint;
+  /** In bytes. */
+  readonly size: bigint;
+  /** Lower-case hexadecimal digits. */
+  readonly buildId?: string | undefined;
+  /** Offsets from its base. */
+  readonly sections?: readonly { readonly name: string; readonly offset: number }[];
+}
+
+/** `DxeCore` of `/build/DEBUG/DxeCore.dll`, in lower case. */
+export function stemOf(path: string): string {
+  const file = path.split(/[/\\]/).at(-1) ?? "";
+  return file.replace(/(\.(debug|dll|elf|map|efi|so|pdb))+$/i, "").toLowerCase();
+}
+
+/** What an image may be called. */
+export function stemsOf(image: SearchImage): readonly string[] {
+  const names = [image.buildPath, image.name].filter((name) => name !== undefined).map(stemOf);
+  return [...new Set(names.filter((name) => name !== ""))];
+}
+
+/** How many folders two paths have in common, counted from their ends. */
+export function commonFolders(one: string, other: string): number {
+  const [a, b] = [foldersOf(one), foldersOf(other)];
+  let count = 0;
+  while (count < Math.min(a.length, b.length) && a.at(-1 - count) === b.at(-1 - count)) count++;
+  return count;
+}
+
+function foldersOf(path: string): string[] {
+  return path.split(/[/\\]/).slice(0, -1);
+}
+
+/** edk2 splits a module into a .debug with all symbols and a .dll that is stripped; a map has the fewest. */
+const ENDINGS: readonly RegExp[] = [/\.debug$/i, /\.elf$/i, /\.dll$/i, /^(?!.*\.map$)/i];
+
+/** The paths that an image's symbols may be in, the likeliest first. */
+export function rankPaths(image: SearchImage, paths: readonly string[]): string[] {
+  const ranked = paths.map((path, order) => ({
+    path,
+    order,
+    folders: image.buildPath === undefined ? 0 : commonFolders(image.buildPath, path),
+    ending: ENDINGS.findIndex((pattern) => pattern.test(path)) >>> 0,
+  }));
+  return ranked
+    .sort((a, b) => b.folders - a.folders || a.ending - b.ending || a.order - b.order)
+    .map(({ path }) => path);
+}
+
+/** What there is to add to an address in the file to get it in the image, and why. */
+export function loadBias(image: SearchImage, file: SymbolFile): { readonly bias: bigint; readonly why: string } {
+  const bias = image.base - file.linkBase;
+  if (file.linkBase !== 0n) return { bias, why: `linked at 0x${file.linkBase.toString(16)}` };
+  const shift = textShift(image, file);
+  if (shift === 0n) return { bias, why: "linked at 0" };
+  return { bias: bias + shift, why: `its .text lies ${shift} bytes further in the image than linked` };
+}
+
+/**
+ * GenFw keeps the places of sections (BaseTools/Source/C/GenFw/Elf64Convert.c lays them out by their alignment, GccBase.lds leaves room
+ * for the PE headers), but a module linked with another script may start its .text elsewhere than the image made from it.
+ */
+function textShift(image: SearchImage, file: SymbolFile): bigint {
+  const inImage = image.sections?.find(({ name }) => name === ".text");
+  const inFile = file.sections.find(({ name }) => name === ".text");
+  return inImage === undefined || inFile === undefined ? 0n : BigInt(inImage.offset) - inFile.address;
+}
+
+/** Whether two build ids tell that the file is of another build. */
+export function isOtherBuild(image: SearchImage, file: SymbolFile): boolean {
+  return image.buildId !== undefined && file.buildId !== undefined && image.buildId !== file.buildId;
+}
+
+/** Whether the file holds the symbols of a Linux or Xen that the image is called like. */
+export function isSameKernel(image: SearchImage, file: SymbolFile): boolean {
+  const name = image.name ?? "";
+  if (/^xen/i.test(name)) return file.symbols.find("hyp_traps_vector").length > 0;
+  return (
+    /^linux\b|^vmlinu|^image$/i.test(name) && file.linkBase >= 1n << 63n && file.symbols.find("vectors").length > 0
+  );
+}
+
+/** Whether image and file take the same number of pages: said of a file that was meant, and of one image only. */
+export function isSameSize(image: SearchImage, file: SymbolFile): boolean {
+  const pages = (size: bigint): bigint => (size + 0xfffn) >> 12n;
+  return file.linkSize > 0n && pages(file.linkSize) === pages(image.size);
+}

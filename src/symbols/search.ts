@@ -1,0 +1,188 @@
+/**
+ * Finds the symbols of images in files and folders that a user gave: by build id, by build path, by name; a file that was meant by itself
+ * also as the kernel or hypervisor that an image is, or as the only one of its size.
+ */
+import { basename } from "node:path";
+import { asEbscopeError } from "../base/error.ts";
+import { printable } from "../base/text.ts";
+import { type Candidate, listCandidates, type Skipped } from "./candidates.ts";
+import {
+  commonFolders,
+  isOtherBuild,
+  isSameKernel,
+  isSameSize,
+  loadBias,
+  rankPaths,
+  type SearchImage,
+  stemOf,
+  stemsOf,
+} from "./image-match.ts";
+import { readFileBuildId, readSymbolFile, type SymbolFile } from "./symbol-file.ts";
+
+export type MatchKind = "build-id" | "build-path" | "name" | "kernel" | "size";
+
+export interface SymbolMatch<I extends SearchImage = SearchImage> {
+  readonly image: I;
+  readonly file: SymbolFile;
+  readonly by: MatchKind;
+  /** What matched and how the bias came about, in words. Printable. */
+  readonly why: string;
+  /** To add to an address in the file to get it in memory; may be negative. */
+  readonly bias: bigint;
+}
+
+export interface SymbolSearch<I extends SearchImage = SearchImage> {
+  readonly matches: readonly SymbolMatch<I>[];
+  /** Files that were meant and fit no image: a kernel that runs elsewhere (see kernelOffset), or at the address it was linked at. */
+  readonly unmatched: readonly SymbolFile[];
+  /** What was not used, and why. */
+  readonly skipped: readonly Skipped[];
+}
+
+const MAX_MEANT = 64;
+const MAX_FILES_READ = 1024;
+const MAX_BUILD_IDS_READ = 4096;
+/** Of those that are called like an image. */
+const MAX_TRIED = 4;
+
+/** Searches the paths for the symbols of the images. Never rejects for what a file or folder is like: that is in `skipped`. */
+export async function searchSymbols<I extends SearchImage>(
+  paths: readonly string[],
+  images: readonly I[],
+): Promise<SymbolSearch<I>> {
+  const { candidates, skipped } = await listCandidates(paths);
+  const reader = new Reader([...skipped]);
+  const byStem = groupByStem(candidates);
+  const byId = await indexBuildIds(candidates, images);
+  const matches: SymbolMatch<I>[] = [];
+  for (const image of images) {
+    const match = (await matchBuildId(image, byId, reader)) ?? (await matchName(image, byStem, reader));
+    if (match !== undefined) matches.push(match);
+  }
+  const used = new Set(matches.map(({ file }) => file.path));
+  const unmatched: SymbolFile[] = [];
+  for (const { path } of candidates.filter(({ meant, path }) => meant && !used.has(path)).slice(0, MAX_MEANT)) {
+    const file = await reader.read(path);
+    const open = images.filter((image) => !matches.some((match) => match.image === image));
+    const match = file && matchMeant(file, open);
+    if (match !== undefined) matches.push(match);
+    else if (file !== undefined) unmatched.push(file);
+  }
+  return { matches, unmatched, skipped: reader.skipped };
+}
+
+/** Reads each file once, and says why one could not be. */
+class Reader {
+  readonly #files = new Map<string, SymbolFile | undefined>();
+  readonly skipped: Skipped[];
+
+  constructor(skipped: Skipped[]) {
+    this.skipped = skipped;
+  }
+
+  async read(path: string): Promise<SymbolFile | undefined> {
+    if (this.#files.has(path)) return this.#files.get(path);
+    const file =
+      this.#files.size < MAX_FILES_READ
+        ? await this.#readNow(path)
+        : this.#refuse(path, "too many files were read already");
+    this.#files.set(path, file);
+    return file;
+  }
+
+  async #readNow(path: string): Promise<SymbolFile | undefined> {
+    try {
+      return await readSymbolFile(path);
+    } catch (error) {
+      return this.#refuse(path, asEbscopeError(error).message);
+    }
+  }
+
+  #refuse(path: string, why: string): undefined {
+    this.skipped.push({ path: printable(path, 400), why });
+    return undefined;
+  }
+
+  refuse(path: string, why: string): void {
+    if (!this.skipped.some((each) => each.why === why)) this.#refuse(path, why);
+  }
+}
+
+function groupByStem(candidates: readonly Candidate[]): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const { path } of candidates) {
+    const stem = stemOf(path);
+    const group = groups.get(stem);
+    if (group === undefined) groups.set(stem, [path]);
+    else group.push(path);
+  }
+  return groups;
+}
+
+async function indexBuildIds(
+  candidates: readonly Candidate[],
+  images: readonly SearchImage[],
+): Promise<Map<string, string>> {
+  const index = new Map<string, string>();
+  if (images.every(({ buildId }) => buildId === undefined)) return index;
+  for (const { path } of candidates.slice(0, MAX_BUILD_IDS_READ)) {
+    const id = await readFileBuildId(path);
+    if (id !== undefined && !index.has(id)) index.set(id, path);
+  }
+  return index;
+}
+
+async function matchBuildId<I extends SearchImage>(
+  image: I,
+  byId: ReadonlyMap<string, string>,
+  reader: Reader,
+): Promise<SymbolMatch<I> | undefined> {
+  const path = image.buildId === undefined ? undefined : byId.get(image.buildId);
+  const file = path === undefined ? undefined : await reader.read(path);
+  return file && matched(image, file, "build-id", `the same build id ${image.buildId}`);
+}
+
+async function matchName<I extends SearchImage>(
+  image: I,
+  byStem: ReadonlyMap<string, readonly string[]>,
+  reader: Reader,
+): Promise<SymbolMatch<I> | undefined> {
+  const paths = stemsOf(image).flatMap((stem) => byStem.get(stem) ?? []);
+  for (const path of rankPaths(image, paths).slice(0, MAX_TRIED)) {
+    const file = await reader.read(path);
+    if (file === undefined) continue;
+    if (isOtherBuild(image, file)) {
+      reader.refuse(
+        path,
+        `it is of another build (${file.buildId}) than the image ${image.name ?? ""} (${image.buildId})`,
+      );
+      continue;
+    }
+    const folders = image.buildPath === undefined ? 0 : commonFolders(image.buildPath, path);
+    if (folders === 0) return matched(image, file, "name", `called ${basename(path)}`);
+    return matched(
+      image,
+      file,
+      "build-path",
+      `called ${basename(path)} in the same ${folders === 1 ? "folder" : `${folders} folders`}`,
+    );
+  }
+  return undefined;
+}
+
+function matchMeant<I extends SearchImage>(file: SymbolFile, images: readonly I[]): SymbolMatch<I> | undefined {
+  const possible = images.filter((image) => !isOtherBuild(image, file));
+  const kernels = possible.filter((image) => isSameKernel(image, file));
+  const [kernel] = kernels;
+  if (kernel !== undefined && kernels.length === 1)
+    return matched(kernel, file, "kernel", `the symbols of ${kernel.name}`);
+  const alike = possible.filter((image) => isSameSize(image, file));
+  const [image] = alike;
+  if (image === undefined || alike.length > 1) return undefined;
+  return matched(image, file, "size", `the only image of its size, 0x${image.size.toString(16)}`);
+}
+
+function matched<I extends SearchImage>(image: I, file: SymbolFile, by: MatchKind, what: string): SymbolMatch<I> {
+  const { bias, why } = loadBias(image, file);
+  return { image, file, by, bias, why: printable(`${what}; ${why}`, 300) };
+}
