@@ -31,6 +31,7 @@ const SHN_LORESERVE = 0xff00;
 
 const DOLLAR = 0x24;
 const DOT = 0x2e;
+const UNDERSCORE = 0x5f;
 
 /** st_info's low four bits; 10 is STT_GNU_IFUNC. Sections, files and thread-local storage are no addresses of the program. */
 const TYPES: Readonly<Record<number, SymbolType>> = { 0: "notype", 1: "object", 2: "func", 10: "func" };
@@ -78,13 +79,23 @@ function takeSymbols(entries: Buffer, names: Buffer, columns: SymbolColumns): vo
   }
 }
 
-/** No name, a mapping symbol (`$x`, `$d.1`), or a label of the assembler (`.L12`). */
+/** Linux renames all symbols of what runs before its own mapping, mapping symbols too (objcopy --prefix-symbols). */
+const PREFIXES: readonly Buffer[] = ["__efistub_", "__pi_"].map((prefix) => Buffer.from(prefix));
+
+/** No name, a mapping symbol (`$x`, `$d.1`, `__efistub_$x`), or a label of the assembler (`.L12`). */
 function namesNothing(names: Buffer, at: number): boolean {
   const first = names[at] ?? 0;
   if (first === 0) return true;
+  if (first === UNDERSCORE) {
+    const prefix = PREFIXES.find((each) => each.equals(names.subarray(at, at + each.length)));
+    return prefix !== undefined && isMark(names, at + prefix.length);
+  }
+  return isMark(names, at) || (first === DOT && names[at + 1] === 0x4c);
+}
+
+function isMark(names: Buffer, at: number): boolean {
   const [second, third] = [names[at + 1], names[at + 2] ?? 0];
-  if (first === DOLLAR) return (second === 0x78 || second === 0x64) && (third === 0 || third === DOT);
-  return first === DOT && second === 0x4c;
+  return names[at] === DOLLAR && (second === 0x78 || second === 0x64) && (third === 0 || third === DOT);
 }
 
 /** The build id in lower-case hexadecimal digits; undefined when the file has none that can be read. */

@@ -83,7 +83,7 @@ export class TextTable {
 
 /** Mapping symbols and assembler labels name nothing (ELF for the Arm 64-bit Architecture 5.5.4). */
 function isMarker(name: string): boolean {
-  return name.startsWith(".L") || (name[0] === "$" && /^\$[xd](\.|$)/.test(name));
+  return name.startsWith(".L") || (name.includes("$") && /^(__efistub_|__pi_)?\$[xd](\.|$)/.test(name));
 }
 
 /** An image starts on a page; what is lowest in a map comes after its headers. */

@@ -119,6 +119,8 @@ describe("an ELF file", () => {
       symbols: [
         { name: "$x", ...at, type: 0 },
         { name: "$d.17", ...at, type: 0 },
+        { name: "__efistub_$x", ...at, type: 0 },
+        { name: "__pi_$d.1", ...at, type: 0 },
         { name: ".L12", ...at, type: 0 },
         { name: "undefined", ...at, section: 0 },
         { name: "absolute", ...at, section: 0xfff1 },

@@ -40,7 +40,7 @@ describe("a System.map", () => {
 
   it("leaves absolute, undefined and mapping symbols out", async () => {
     const file = await parsed(
-      "0000000000200000 T _start\n0000000000000010 A size\n00000000 U gone\n0000000000200000 t $x\n0000000000200000 t $d.3\n",
+      "0000000000200000 T _start\n0000000000000010 A size\n00000000 U gone\n0000000000200000 t $x\n0000000000200000 t $d.3\n0000000000200000 t __efistub_$x\n",
     );
     expect(namesOf(file)).toEqual(["_start@200000"]);
   });

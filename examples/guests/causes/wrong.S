@@ -1,0 +1,158 @@
+// The functions that do the one wrong thing, with the addresses of the instructions concerned; and where a second vCPU
+// comes up. They are what a compiler would make of the C in their comments, and have frame records, so that a debugger
+// sees the whole call chain.
+
+  .text
+
+.macro function name
+  .globl \name
+\name:
+  stp x29, x30, [sp, #-16]!
+  mov x29, sp
+.endm
+
+// `name`, for C: the address of the instruction that follows, kept as data. As a symbol in the code it would be what a
+// debugger shows in the function's place.
+.macro label name
+.Lat_\name:
+  .section .rdata, "dr"
+  .globl \name
+  .balign 8
+\name:
+  .quad .Lat_\name
+  .text
+.endm
+
+.macro return
+  ldp x29, x30, [sp], #16
+  ret
+.endm
+
+// unset_hook();
+function call_unset_hook
+  adrp x8, unset_hook
+  ldr x8, [x8, :lo12:unset_hook]
+  blr x8
+label call_unset_hook_return
+  return
+
+// table->con_out->output_string(table->con_out, text);
+function print_on_console
+  ldr x0, [x0, #0x40]       // EFI_SYSTEM_TABLE.ConOut
+label print_on_console_load
+  ldr x8, [x0, #8]          // EFI_SIMPLE_TEXT_OUTPUT_PROTOCOL.OutputString
+  blr x8
+label print_on_console_return
+  return
+
+// Xen's first question to the hypervisor's registers.
+function read_hypervisor_register
+label read_hypervisor_register_instruction
+  mrs x9, hcr_el2
+  return
+
+// services->get_time(time, 0);
+function call_get_time
+  ldr x8, [x0, #0x18]       // EFI_RUNTIME_SERVICES.GetTime
+  mov x0, x1
+  mov x1, #0
+label call_get_time_instruction
+  blr x8
+label call_get_time_return
+  return
+
+// return *(uint64_t *)target;
+function read_unmapped
+label read_unmapped_instruction
+  ldr x0, [x0]
+  return
+
+// *(uint64_t *)target = value;
+function write_unmapped
+label write_unmapped_instruction
+  str x1, [x0]
+  return
+
+// return *(uint64_t *)target;
+function read_unaligned
+label read_unaligned_instruction
+  ldr x0, [x0]
+  return
+
+// return *(uint64_t *)target;
+function read_through_lost_table
+label read_through_lost_table_instruction
+  ldr x0, [x0]
+  return
+
+function take_breakpoint
+label take_breakpoint_instruction
+  brk #0
+  return
+
+// The stack of another world. The frame pointer still leads to the callers.
+function push_on_unmapped_stack
+  mov sp, x0
+label push_on_unmapped_stack_instruction
+  stp x29, x30, [sp, #-16]!
+  mov sp, x29
+  return
+
+// ((void (*)(void))target)();
+function branch_to_unmapped
+  blr x0
+label branch_to_unmapped_return
+  return
+
+// Where PSCI starts the other vCPU: x0 is a struct arrival of cpus.c. It takes over the first one's translation regime and
+// vectors; it is mapped one to one, so it goes on at the same address. The frame record it makes is the last of its chain.
+  .globl other_cpu_entry
+other_cpu_entry:
+  ldp x1, x2, [x0]          // TTBR0, TTBR1
+  ldp x3, x4, [x0, #0x10]   // TCR, MAIR
+  ldp x5, x6, [x0, #0x20]   // VBAR, CPACR or CPTR
+  ldp x7, x8, [x0, #0x30]   // HCR, SCTLR
+  ldp x9, x10, [x0, #0x40]  // the stack, the stack for exceptions
+  ldr x12, [x0, #0x50]      // the target
+  mrs x11, CurrentEL
+  cmp x11, #(2 << 2)
+  b.eq 2f
+  msr cpacr_el1, x6
+  msr ttbr1_el1, x2
+  msr ttbr0_el1, x1
+  msr tcr_el1, x3
+  msr mair_el1, x4
+  msr vbar_el1, x5
+  isb
+  tlbi vmalle1
+  dsb sy
+  isb
+  msr sctlr_el1, x8
+  b 4f
+2:
+  msr hcr_el2, x7
+  isb
+  tbz x7, #34, 3f           // HCR_EL2.E2H: TTBR1_EL2 is there
+  msr s3_4_c2_c0_1, x2
+3:
+  msr cptr_el2, x6
+  msr ttbr0_el2, x1
+  msr tcr_el2, x3
+  msr mair_el2, x4
+  msr vbar_el2, x5
+  isb
+  tlbi alle2
+  dsb sy
+  isb
+  msr sctlr_el2, x8
+4:
+  isb
+  mov sp, x9
+  msr sp_el0, x10
+  mov x29, #0
+  mov x30, #0
+  mov x0, x12
+  bl branch_to_unmapped
+5:
+  wfi
+  b 5b
