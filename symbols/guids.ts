@@ -95,6 +95,8 @@ export const FILE_GUIDS: Readonly<Record<string, string>> = {
   "d9dcc5df-4007-435e-9098-8970935504b2": "PlatformDxe",
   "9d1dd27f-6d7f-427b-aec4-b62f6279c2f1": "PlatformHasAcpiDtDxe",
   "17985e6f-e778-4d94-aefa-c5dd2b77e186": "QemuFwCfgAcpiPlatform",
+  "806040ca-dad9-4978-a3b4-2d2ab0c8a48f": "QemuKernelLoaderFsDxe",
+  "dce1b094-7dc6-45d0-9fdd-d7fc3cc3e4ef": "QemuRamfbDxe",
   "28a03ff4-12b3-4305-a417-bb1a4f94081e": "RamDiskDxe",
   "b336f62d-4135-4a55-ae4e-4971bbf0885d": "RealTimeClock",
   "d93ce3d8-a7eb-4730-8c8e-cc466a9ecc3c": "ReportStatusCodeRouterRuntimeDxe",

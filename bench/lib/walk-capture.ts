@@ -45,7 +45,7 @@ const answer = await withTarget(
     const [after, second]: readonly [number, Taken] = await timed(() => take(target, "after", first.needed));
     flipLeaf(pid, leaf);
     const capture = captureOf(target, first.point, second.point);
-    const [diff] = await timed(() => diffPoints(capture, first.point, second.point));
+    const [diff] = await timed(() => diffPoints(capture, [], first.point, second.point));
     const [write] = await timed(() => writeCapture(file, capture));
     return { before, after, diff, write };
   },

@@ -46,6 +46,12 @@ export function savesLink(word: number): boolean {
   return movesLink(word, false) && ((word >>> 5) & 0x1f) === 31;
 }
 
+/** STP x29, x30, [sp, #-imm]!, or what may stand before it: PACIASP, PACIBSP, BTI c, BTI jc. */
+export function startsFunction(word: number): boolean {
+  const guards = [0xd503_233f, 0xd503_237f, 0xd503_245f, 0xd503_24df];
+  return matches(word, 0xffe0_7fff, 0xa9a0_7bfd) || guards.includes(word >>> 0);
+}
+
 /** ADD x29, sp, #imm (`mov x29, sp`): from here on x29 points to the function's own frame record. */
 function setsFramePointer(word: number): boolean {
   return matches(word, 0xff80_03ff, 0x9100_03fd);

@@ -169,3 +169,19 @@ export function stage2Permissions(bits: LeafBits, controls: Stage2Controls): Per
     : [(xn & 2) === 0, (xn & 2) === 0];
   return { privileged: { read, write, execute: privileged }, el0: { read, write, execute: el0 } };
 }
+
+/** `RO+X`, `RW+NX`, `RWX`: what the access allows, in the words that firmware people use; `R?-`: a `?` cannot be told. */
+export function accessText({ read, write, execute }: Access): string {
+  if (read === null || write === null || execute === null) {
+    return [letter(read, "R"), letter(write, "W"), letter(execute, "X")].join("");
+  }
+  if (!read && !write && !execute) return "none";
+  if (!read) return execute ? "X only" : "W only";
+  if (write) return execute ? "RWX" : "RW+NX";
+  return execute ? "RO+X" : "RO+NX";
+}
+
+function letter(permission: Permission, name: string): string {
+  if (permission === null) return "?";
+  return permission ? name : "-";
+}

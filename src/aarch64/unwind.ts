@@ -13,7 +13,7 @@ import { type VirtAddr, virt } from "../base/address.ts";
 import { hex } from "../base/hex.ts";
 import type { MemoryRead, VirtMemory } from "../base/memory.ts";
 import type { Registers } from "../base/registers.ts";
-import { isCall, returnAddressPlace } from "./call-words.ts";
+import { isCall, returnAddressPlace, startsFunction } from "./call-words.ts";
 import { type Context, contextOf } from "./context.ts";
 
 /** `swapped-record`: the return address stands first in the record. */
@@ -189,6 +189,10 @@ class Unwinder {
     const [first, second] = doublewords(read.bytes);
     if (second === 0n) return { end: ended("end-of-chain", `the record at ${hex(at)} has the return address 0`) };
     const usual = await this.#judge(second);
+    if (first === 0n && usual.call === false && (await this.#startsFunction(usual.pc)))
+      return {
+        end: ended("end-of-chain", `the record at ${hex(at)} leads to the start of a function: the stack begins`),
+      };
     if (usual.call !== true || usual.trust === "broken" || !isNext(first, at)) {
       const swapped = await this.#judge(first);
       if (this.#believable(swapped) && isNext(second, at) && (swapped.call === true || usual.trust === "broken")) {
@@ -200,6 +204,15 @@ class Unwinder {
     this.#push(nowhere ? unbelievable(usual, first) : usual, virt(first), at, "frame-record");
     if (!nowhere && usual.trust !== "broken") return { fp: virt(first) };
     return { end: ended("broken", `what lies at ${hex(at)} is no frame record`) };
+  }
+
+  /**
+   * Whether a function starts at an address. Code that changes stacks enters a function on the new one with x30 still holding what it
+   * branched through: the function's own address.
+   */
+  async #startsFunction(pc: VirtAddr): Promise<boolean> {
+    const [read] = await this.#memory.read([{ address: pc, length: 4 }]);
+    return read !== undefined && startsFunction(wordsOf(read)[0] ?? 0);
   }
 
   /** A return address in executable memory behind a call, as far as can be told. */

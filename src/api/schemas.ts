@@ -4,12 +4,9 @@
  * Addresses and register values are `"0x…"`: lower case, no padding.
  */
 import { type Static, Type } from "typebox";
+import { ImageJson } from "./firmware.ts";
+import { Hex, Nullable, Place, placeFields, RegimeName } from "./parts.ts";
 
-const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
-
-/** `"0x…"`, as wide as the register is (SVE registers are wider than 64 bits). */
-export const Hex = Type.String({ pattern: "^0x(0|[1-9a-f][0-9a-f]*)$" });
-const RegimeName = Type.Enum(["EL1&0", "EL2", "EL2&0", "EL3", "stage2"]);
 const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
 
 /** null: it cannot be told, as the stub does not offer a register that decides it. */
@@ -83,52 +80,6 @@ export const CoverageJson = Type.Object({
   why: Type.Optional(Type.String()),
 });
 
-export const DiffJson = Type.Object({
-  from: Type.String(),
-  to: Type.String(),
-  /** What the last call of ExitBootServices returned; null when none was seen to return. */
-  status: Nullable(Hex),
-  attempts: Type.Integer(),
-  partial: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
-  /** Things worth knowing about how the capture was taken. */
-  notes: Type.Array(Type.String()),
-  /** At which of the two points each regime is in use: one that is not maps nothing there. */
-  regimes: Type.Array(Type.Object({ regime: RegimeName, from: Type.Boolean(), to: Type.Boolean() })),
-  registers: Type.Array(
-    Type.Object({
-      cpu: Type.Integer(),
-      name: Type.String(),
-      before: Nullable(Hex),
-      after: Nullable(Hex),
-      class: Class,
-      fields: Type.Array(Type.Object({ name: Type.String(), before: Hex, after: Hex, meaning: Type.String() })),
-    }),
-  ),
-  mappings: Type.Array(
-    Type.Object({
-      regime: RegimeName,
-      kind: Type.Enum(["added", "removed", "changed", "moved"]),
-      va: Hex,
-      size: Hex,
-      before: Nullable(Side),
-      after: Nullable(Side),
-      owner: Nullable(Type.Object({ image: Type.String(), section: Nullable(Type.String()) })),
-      expected: Nullable(Type.Object({ rule: Type.String(), why: Type.String() })),
-    }),
-  ),
-  tables: Type.Array(Type.Object({ regime: RegimeName, pa: Hex, kind: Type.Enum(["added", "removed", "changed"]) })),
-  efi: Type.Array(Type.Object({ name: Type.String(), before: Nullable(Hex), after: Nullable(Hex) })),
-  findings: Type.Array(
-    Type.Object({
-      rule: Type.String(),
-      severity: Type.Enum(["error", "warning", "info"]),
-      title: Type.String(),
-      evidence: Type.Array(Type.String()),
-    }),
-  ),
-  coverage: Type.Array(CoverageJson),
-});
-
 /** PAN: PSTATE.PAN forbids it as things stand; unknown: a register that decides it is not offered. */
 const Verdict = Type.Enum([
   "allowed",
@@ -189,32 +140,24 @@ export const ExplainJson = Type.Object({
   ),
 });
 
-const Place = Nullable(Type.Object({ address: Hex, image: Nullable(Type.String()), section: Nullable(Type.String()) }));
+const FaultRegister = Type.Object({
+  name: Type.String(),
+  value: Hex,
+  fields: Type.Array(Type.Object({ name: Type.String(), value: Hex, meaning: Type.String() })),
+});
 
-/** null wherever a register could not be read. */
-export const FaultJson = Type.Object({
-  cpu: Type.Integer(),
-  exceptionLevel: Type.Integer(),
-  vector: Nullable(Type.Object({ kind: Type.String(), from: Type.String() })),
-  esr: Nullable(Hex),
-  exceptionClass: Nullable(Type.Integer()),
-  summary: Nullable(Type.String()),
-  /** ELR_ELx. */
-  pc: Place,
-  far: Nullable(Hex),
-  x30: Place,
-  pcWalks: Walks,
-  farWalks: Walks,
+const trace = {
   /** The frames, innermost first; null when the regime is not known. */
   callChain: Nullable(
     Type.Object({
       frames: Type.Array(
         Type.Object({
           pc: Hex,
-          /** The call in this function; null for the innermost frame. */
+          /** The call in this function, which the names are of; null for the innermost frame. */
           call: Nullable(Hex),
-          image: Nullable(Type.String()),
-          section: Nullable(Type.String()),
+          ...placeFields,
+          /** What the page permits: `RO+X`, `not mapped`, `?`. */
+          access: Type.String(),
           source: Type.Enum(["pc", "exception-link", "link-register", "frame-record", "swapped-record"]),
           trust: Type.Enum(["sure", "likely", "doubtful", "broken"]),
           doubts: Type.Array(Type.String()),
@@ -237,14 +180,98 @@ export const FaultJson = Type.Object({
   service: Nullable(
     Type.Object({ name: Type.String(), table: Hex, offset: Hex, before: Nullable(Hex), at: Nullable(Hex), call: Hex }),
   ),
+};
+
+export const BacktraceJson = Type.Object({
+  point: Type.String(),
+  cpu: Type.Integer(),
+  regime: Nullable(RegimeName),
+  ...trace,
+});
+
+/** null wherever a register could not be read. */
+export const FaultJson = Type.Object({
+  point: Type.String(),
+  cpu: Type.Integer(),
+  exceptionLevel: Type.Integer(),
+  vector: Nullable(Type.Object({ kind: Type.String(), from: Type.String() })),
+  esr: Nullable(Hex),
+  exceptionClass: Nullable(Type.Integer()),
+  summary: Nullable(Type.String()),
+  spsr: Nullable(FaultRegister),
+  /** Where the exception sets it. */
+  hpfar: Nullable(FaultRegister),
+  /** ELR_ELx. */
+  pc: Nullable(Place),
+  far: Nullable(Hex),
+  farPlace: Nullable(Place),
+  x30: Nullable(Place),
+  pcWalks: Walks,
+  farWalks: Walks,
+  ...trace,
+  /** The code around the PC, then that around the call that led there. */
   code: Type.Array(Type.Object({ address: Hex, word: Hex, text: Type.String() })),
 });
 
+export const FindingJson = Type.Object({
+  rule: Type.String(),
+  severity: Type.Enum(["error", "warning", "info"]),
+  title: Type.String(),
+  evidence: Type.Array(Type.String()),
+});
+
+export const DiffJson = Type.Object({
+  from: Type.String(),
+  to: Type.String(),
+  /** What the last call of ExitBootServices returned; null when none was seen to return. */
+  status: Nullable(Hex),
+  attempts: Type.Integer(),
+  partial: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+  /** Things worth knowing about how the capture was taken. */
+  notes: Type.Array(Type.String()),
+  /** At which of the two points each regime is in use: one that is not maps nothing there. */
+  regimes: Type.Array(Type.Object({ regime: RegimeName, from: Type.Boolean(), to: Type.Boolean() })),
+  registers: Type.Array(
+    Type.Object({
+      cpu: Type.Integer(),
+      name: Type.String(),
+      before: Nullable(Hex),
+      after: Nullable(Hex),
+      class: Class,
+      fields: Type.Array(Type.Object({ name: Type.String(), before: Hex, after: Hex, meaning: Type.String() })),
+    }),
+  ),
+  mappings: Type.Array(
+    Type.Object({
+      regime: RegimeName,
+      kind: Type.Enum(["added", "removed", "changed", "moved"]),
+      va: Hex,
+      size: Hex,
+      before: Nullable(Side),
+      after: Nullable(Side),
+      owner: Nullable(Type.Object({ image: Type.String(), section: Nullable(Type.String()) })),
+      expected: Nullable(Type.Object({ rule: Type.String(), why: Type.String() })),
+      /** EFI_MEMORY_TYPE by the memory map that ExitBootServices was called with; `several`; null where that is not known. */
+      memoryType: Nullable(Type.String()),
+    }),
+  ),
+  tables: Type.Array(Type.Object({ regime: RegimeName, pa: Hex, kind: Type.Enum(["added", "removed", "changed"]) })),
+  efi: Type.Array(Type.Object({ name: Type.String(), before: Nullable(Hex), after: Nullable(Hex) })),
+  findings: Type.Array(FindingJson),
+  /** Of the capture, whichever points are compared; null when it has none. */
+  fault: Nullable(FaultJson),
+  /** Those whose mappings changed, in whole or in part. */
+  images: Type.Array(ImageJson),
+  coverage: Type.Array(CoverageJson),
+});
+
+export type BacktraceJson = Static<typeof BacktraceJson>;
 export type RegisterJson = Static<typeof RegisterJson>;
 export type MappingJson = Static<typeof MappingJson>;
 export type TableJson = Static<typeof TableJson>;
 export type PointJson = Static<typeof PointJson>;
 export type CoverageJson = Static<typeof CoverageJson>;
 export type DiffJson = Static<typeof DiffJson>;
+export type FindingJson = Static<typeof FindingJson>;
 export type FaultJson = Static<typeof FaultJson>;
 export type ExplainJson = Static<typeof ExplainJson>;

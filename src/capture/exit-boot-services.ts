@@ -1,8 +1,8 @@
 /**
  * The capture session: from an attached guest to the points before and after ExitBootServices, and what came then.
  *
- * States: locating → armed (breakpoint at the entry) → called (`before` taken; breakpoints at the return address and at the exception
- * vectors) → returned: with an error, armed again; with success (`after` taken), watching → fault or later.
+ * States: locating → armed (breakpoints at the entry and at GetMemoryMap) → called (`before` taken; breakpoints at the return address and
+ * at the exception vectors) → returned: with an error, armed again; with success (`after` taken), watching → fault or later.
  *
  * Every exit path goes through the caller's `target.release`, which removes breakpoints; whatever was captured until a failure is
  * returned with the failure.
@@ -17,14 +17,23 @@ import { abortError } from "../base/abort.ts";
 import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
-import { type Registers, registersOf } from "../base/registers.ts";
+import type { ImageExtent } from "../efi/image-headers.ts";
 import { isError, statusName } from "../efi/structures.ts";
 import type { EfiTables } from "../efi/tables.ts";
-import { type Capture, type ExitAttempt, FAULTS_NOT_WATCHED, type Point } from "../snapshot/model.ts";
+import {
+  type Capture,
+  type ExitAttempt,
+  FAULTS_NOT_WATCHED,
+  type FoundImage,
+  type MemoryMapRecord,
+  type Point,
+} from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import { assemble } from "./assemble.ts";
 import { type Located, locateExitBootServices } from "./locate.ts";
+import { MemoryMapWatch } from "./memory-map-watch.ts";
 import { type PointRequest, takePoint } from "./point.ts";
+import { lookAtStop, type StoppedCpu } from "./stopped.ts";
 
 export interface CaptureOptions {
   /** How long the guest may take until ExitBootServices is called, from when it was located. Default 300 s. */
@@ -89,8 +98,14 @@ class Session {
   #located: Located | undefined;
   #vectors: { readonly register: string; readonly base: bigint } | undefined;
   #strayStops = 0;
+  #mapWatch: MemoryMapWatch;
+  /** Of the last call of ExitBootServices. */
+  #memoryMap: MemoryMapRecord | undefined;
   /** UEFI's tables at the first point. */
   #tables: EfiTables | undefined;
+  /** The firmware's images as they were listed last, and all others that were found. */
+  #listed: readonly ImageExtent[] | undefined;
+  #found: readonly FoundImage[] = [];
   /** What the next point will probably need to read, without and with the image list. */
   readonly #expected: { tables: ReadonlySet<PhysAddr>; images: ReadonlySet<PhysAddr> } = {
     tables: new Set(),
@@ -100,6 +115,11 @@ class Session {
   constructor(target: Target, options: CaptureOptions) {
     this.#target = target;
     this.#options = { ...DEFAULTS, ...options };
+    this.#mapWatch = this.#watchOf(undefined);
+  }
+
+  #watchOf(getMemoryMap: bigint | undefined): MemoryMapWatch {
+    return new MemoryMapWatch(this.#target, getMemoryMap, (text) => this.#note(text));
   }
 
   async run(): Promise<void> {
@@ -110,6 +130,7 @@ class Session {
       onWaiting: (why) => this.#tell({ kind: "waiting", why }),
     });
     this.#located = located;
+    this.#mapWatch = this.#watchOf(located.getMemoryMap);
     this.#expected.images = located.pages;
     for (const note of located.notes) this.#note(note);
     this.#tell({ kind: "located", address: located.roots.exitBootServices, where: located.where });
@@ -118,8 +139,10 @@ class Session {
       const frame = await this.#awaitCall(virt(located.roots.exitBootServices), deadline, attempt);
       if (frame === "faulted") return;
       const ending = await this.#awaitReturn(frame, deadline);
+      if (ending === "failed") continue;
+      this.#noteUnknownMap();
       if (ending === "faulted") return;
-      if (ending === "succeeded") break;
+      break;
     }
     await this.#watch((this.#points.at(-1) as Point).cpu);
   }
@@ -129,6 +152,7 @@ class Session {
     return assemble(this.#target, createdBy, {
       points: this.#points,
       attempts: this.#attempts,
+      memoryMap: this.#memoryMap,
       notes: this.#notes,
       efi: this.#located?.roots,
       partial: error,
@@ -137,23 +161,20 @@ class Session {
 
   /** Waits at the entry; takes `before`. A fault between a failed call and the next one ends the session with `fault`. */
   async #awaitCall(entry: VirtAddr, deadline: number, attempt: number): Promise<CallFrame | "faulted"> {
-    const breakpoint = await this.#target.insertBreakpoint(entry);
+    const [breakpoint] = await Promise.all([this.#target.insertBreakpoint(entry), this.#mapWatch.arm()]);
     const late = new EbscopeError(
       "timed-out",
       `ExitBootServices was not called within ${this.#options.timeoutMs / 1000} s`,
     );
     const { cpu, registers } = await this.#runUntil((at) => at.pc === entry || this.#atVector(at), deadline, late);
-    await breakpoint[Symbol.asyncDispose]();
+    await Promise.all([breakpoint[Symbol.asyncDispose](), this.#mapWatch.disarm()]);
     if (registers.get("pc") !== entry) return this.#faulted(cpu, "after a failed call of ExitBootServices");
     const returnAddress = virt(registers.get("x30") ?? 0n);
     this.#tell({ kind: "called", attempt, from: returnAddress });
-    this.#attempts.push({
-      imageHandle: registers.get("x0") ?? 0n,
-      mapKey: registers.get("x1") ?? 0n,
-      returnAddress,
-      status: undefined,
-    });
-    await this.#takePoint({ id: "before", kind: "before", images: true });
+    const mapKey = registers.get("x1") ?? 0n;
+    this.#attempts.push({ imageHandle: registers.get("x0") ?? 0n, mapKey, returnAddress, status: undefined });
+    this.#memoryMap = this.#mapWatch.mapOf(mapKey);
+    await this.#takePoint({ id: "before", kind: "before", images: true, memoryMap: this.#memoryMap });
     return { cpu, returnAddress, stackPointer: registers.get("sp") ?? 0n };
   }
 
@@ -194,6 +215,12 @@ class Session {
     return "faulted";
   }
 
+  #noteUnknownMap(): void {
+    if (this.#memoryMap !== undefined || this.#located?.getMemoryMap === undefined) return;
+    const key = hex(this.#attempts.at(-1)?.mapKey ?? 0n);
+    this.#note(`No GetMemoryMap was seen that gave the map key ${key}: which memory map it stands for is not known.`);
+  }
+
   #renameBefore(): void {
     const before = this.#points.pop() as Point;
     this.#points.push({ ...before, id: `before-${this.#attempts.length}` });
@@ -202,7 +229,7 @@ class Session {
   /** Breakpoints at the vectors that are in force at the call. */
   async #armVectors(cpu: Cpu): Promise<void> {
     if (this.#vectors !== undefined) return;
-    const registers = await this.#registersOf(cpu);
+    const { registers } = await lookAtStop(this.#target, cpu);
     const register = `VBAR_EL${currentExceptionLevel(registers) ?? 1}`;
     const base = registers.get(register);
     if (base === undefined) {
@@ -213,7 +240,7 @@ class Session {
     await Promise.all(FAULT_VECTORS.map(({ offset }) => this.#target.insertBreakpoint(virt(base + BigInt(offset)))));
   }
 
-  #atVector(at: At): boolean {
+  #atVector(at: StoppedCpu): boolean {
     const vectors = this.#vectors;
     if (vectors === undefined || at.registers.get(vectors.register) !== vectors.base) return false;
     return vectorAt(vectors.base, at.pc) !== undefined;
@@ -234,7 +261,7 @@ class Session {
   }
 
   /** Resumes until a stop that `wanted` accepts. At the deadline the guest is halted and `late` thrown. */
-  async #runUntil(wanted: (at: At) => boolean, deadline: number, late: EbscopeError): Promise<At> {
+  async #runUntil(wanted: (at: StoppedCpu) => boolean, deadline: number, late: EbscopeError): Promise<StoppedCpu> {
     const { signal } = this.#options;
     const timeout = new AbortController();
     const timer = setTimeout(() => timeout.abort(late), Math.max(deadline - Date.now(), 0));
@@ -243,9 +270,10 @@ class Session {
       await this.#target.resume();
       for (;;) {
         const cpu = await this.#nextStop(until);
-        const at = await this.#whereIs(cpu);
+        const at = await lookAtStop(this.#target, cpu);
         if (wanted(at)) return at;
         if (until.aborted) throw abortError(until);
+        if (await this.#mapWatch.handle(at)) continue;
         if (++this.#strayStops > MAX_STRAY_STOPS) {
           throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
         }
@@ -272,24 +300,14 @@ class Session {
     }
   }
 
-  async #whereIs(cpu: Cpu): Promise<At> {
-    const registers = await this.#registersOf(cpu);
-    return { cpu, registers, pc: registers.get("pc") ?? 0n, sp: registers.get("sp") ?? 0n };
-  }
-
-  async #registersOf(cpu: Cpu): Promise<Registers> {
-    const definitions = this.#target.info.registers.filter(({ name }) => SESSION_REGISTERS.has(name));
-    const [row] = await this.#target.readRegisters([cpu], definitions);
-    return registersOf(definitions, row ?? []);
-  }
-
   async #takePoint(request: PointRequest): Promise<void> {
     const started = performance.now();
     const { maxTables } = this.#options;
-    const { point, lost, needed, tables } = await takePoint(this.#target, {
+    const { point, lost, needed, tables, listed, images } = await takePoint(this.#target, {
       ...request,
       tables: this.#tables,
-      chain: request.kind === "fault" || request.kind === "later",
+      listed: this.#listed,
+      found: this.#found,
       expect: request.images ? this.#expected.images : this.#expected.tables,
       ...(maxTables !== undefined && { maxTables }),
       efi: this.#located?.roots,
@@ -297,6 +315,8 @@ class Session {
     if (point !== undefined) {
       this.#points.push(point);
       this.#tables ??= tables;
+      this.#listed = listed;
+      this.#found = joined(this.#found, images);
       this.#expected.tables = needed;
       if (request.images) this.#expected.images = new Set(point.pages.keys());
       this.#tell({ kind: "point", point, pauseMs: performance.now() - started });
@@ -314,12 +334,11 @@ class Session {
   }
 }
 
-interface At {
-  readonly cpu: Cpu;
-  readonly registers: Registers;
-  readonly pc: bigint;
-  readonly sp: bigint;
-}
+/** Most images that are looked at again at each point. */
+const MAX_FOUND = 16;
 
-/** What the session itself looks at on a stop. */
-const SESSION_REGISTERS: ReadonlySet<string> = new Set("x0 x1 x30 sp pc cpsr VBAR_EL1 VBAR_EL2 VBAR_EL3".split(" "));
+function joined(known: readonly FoundImage[], seen: readonly FoundImage[]): readonly FoundImage[] {
+  const isKnown = ({ base, physical }: FoundImage): boolean =>
+    known.some((each) => each.base === base && each.physical === physical);
+  return [...known, ...seen.filter((each) => !isKnown(each))].slice(-MAX_FOUND);
+}

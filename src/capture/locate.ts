@@ -18,8 +18,9 @@ import { EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import type { MemoryRange } from "../base/memory.ts";
 import { type Registers, registersOf } from "../base/registers.ts";
-import { imageAt, imageOffsetText, readLoadedImages } from "../efi/images.ts";
-import { findSystemTable, readBootServices, type SystemTable } from "../efi/system-table.ts";
+import { imageAt, imageOffsetText, type LoadedImage, readLoadedImages } from "../efi/images.ts";
+import { readStructure } from "../efi/memory.ts";
+import { findSystemTable, readBootServices, type SystemTable, serviceOffset } from "../efi/system-table.ts";
 import type { EfiRoots } from "../snapshot/model.ts";
 import { RecordingMemory } from "../snapshot/page-memory.ts";
 import type { Target } from "../target/target.ts";
@@ -34,6 +35,8 @@ export interface LocateOptions {
 
 export interface Located {
   readonly roots: EfiRoots;
+  /** Where gBS->GetMemoryMap points; undefined when no breakpoint may go there. */
+  readonly getMemoryMap: bigint | undefined;
   /** The image and offset it lies in, for people. */
   readonly where: string;
   readonly notes: readonly string[];
@@ -161,18 +164,45 @@ async function validate(
   const memory = new RecordingMemory(target.memory);
   const images = await readLoadedImages(memory, table);
   const image = imageAt(images, address);
-  if (image === undefined) {
-    return notTrusted(`ExitBootServices points to ${hex(address)}, which lies in no loaded image`);
-  }
-  if (!(await anyExecutes(memory, vcpus, address))) {
-    return notTrusted(`ExitBootServices points to ${hex(address)}, which is not executable`);
+  const doubt = await noCode(memory, vcpus, image, address);
+  if (image === undefined || doubt !== undefined) {
+    return notTrusted(`ExitBootServices points to ${hex(address)}, which ${doubt}`);
   }
   const where = imageOffsetText(image, address);
   if (image.name !== undefined && image.name !== DXE_CORE) {
     notes.push(`ExitBootServices points into ${where}, not into ${DXE_CORE}: it is hooked.`);
   }
+  const map = await findGetMemoryMap(memory, vcpus, images, table);
+  if (map.note !== undefined) notes.push(map.note);
   const roots = { systemTable: table.address, bootServices: table.bootServices, exitBootServices: address };
-  return { kind: "found", located: { roots, where, notes, pages: new Set(memory.pages.keys()) } };
+  const pages = new Set(memory.pages.keys());
+  return { kind: "found", located: { roots, getMemoryMap: map.address, where, notes, pages } };
+}
+
+/** Why a breakpoint may not go to an address; undefined when it may. */
+async function noCode(
+  memory: RecordingMemory,
+  vcpus: readonly Registers[],
+  image: LoadedImage | undefined,
+  address: bigint,
+): Promise<string | undefined> {
+  if (image === undefined) return "lies in no loaded image";
+  return (await anyExecutes(memory, vcpus, address)) ? undefined : "is not executable";
+}
+
+/** Validated as ExitBootServices is; but a capture does without it. */
+async function findGetMemoryMap(
+  memory: RecordingMemory,
+  vcpus: readonly Registers[],
+  images: readonly LoadedImage[],
+  { bootServices }: SystemTable,
+): Promise<{ readonly address?: bigint; readonly note?: string }> {
+  const place = bootServices + BigInt(serviceOffset("GetMemoryMap"));
+  const address = (await readStructure(memory, place, 8))?.u64(0) ?? 0n;
+  const odd = address % 4n === 0n ? undefined : "is no code address";
+  const doubt = odd ?? (await noCode(memory, vcpus, imageAt(images, address), address));
+  if (doubt === undefined) return { address };
+  return { note: `GetMemoryMap points to ${hex(address)}, which ${doubt}: its calls are not watched.` };
 }
 
 function notTrusted(why: string): Look {

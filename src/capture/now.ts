@@ -20,7 +20,6 @@ export async function captureNow(
     kind: "now",
     efi,
     images: efi !== undefined,
-    chain: true,
   });
   if (point === undefined) return { capture: undefined, error: lost };
   return { capture: assemble(target, createdBy, { points: [point], efi, partial: lost }), error: lost };

@@ -4,5 +4,16 @@
 export const DEFAULT_OUT = "handoff.ebs";
 
 /** What `show` shows. */
-export const SHOWN = ["registers", "mappings", "tables", "points", "fault"] as const;
+export const SHOWN = [
+  "points",
+  "registers",
+  "mappings",
+  "tables",
+  "images",
+  "memmap",
+  "efi",
+  "fault",
+  "backtrace",
+  "findings",
+] as const;
 export type Shown = (typeof SHOWN)[number];

@@ -4,7 +4,6 @@ import { type Mapping, runMapping } from "../aarch64/regime-map.ts";
 import type { RegimeName } from "../aarch64/regime-model.ts";
 import { phys, virt } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
-import { parseInteger } from "../base/hex.ts";
 import { printable } from "../base/text.ts";
 import { diffMappings } from "../diff/mappings.ts";
 import { PointView } from "../diff/point-view.ts";
@@ -48,8 +47,9 @@ export function filterMappings(
   view: PointView,
   names: readonly RegimeName[],
   flags: MappingFlags,
+  addressOf: AddressReader,
 ): FilteredMappings {
-  const range = flags.range === undefined ? undefined : parseRange(flags.range);
+  const range = flags.range === undefined ? undefined : parseRange(flags.range, addressOf);
   const compared = flags.changed ? neighbour(capture, view) : undefined;
   const lists = names.map((regime) => {
     const all = view.mapAny(regime).runs.map((run) => runMapping(regime, run));
@@ -84,13 +84,19 @@ function overlaps({ va, size }: Mapping, { start, end }: AddressRange): boolean 
   return va < end && va + size > start;
 }
 
-function parseRange(text: string): AddressRange {
-  const [, first = "", sign, second = ""] = /^([^+-]*)([+-])([^+-]*)$/.exec(text) ?? [];
-  const [start, other] = [parseInteger(first), parseInteger(second)];
-  const end = sign === "+" && start !== undefined && other !== undefined ? start + other : other;
-  if (start !== undefined && end !== undefined && end > start) return { start, end };
+/** The address that a text means: a number or a name; undefined when it means none, or several. */
+export type AddressReader = (text: string) => bigint | undefined;
+
+/** Names may have signs in them: the last sign with an address on both sides parts the two. */
+function parseRange(text: string, addressOf: AddressReader): AddressRange {
+  for (let i = text.length - 2; i > 0; i--) {
+    if (text[i] !== "+" && text[i] !== "-") continue;
+    const [start, other] = [addressOf(text.slice(0, i)), addressOf(text.slice(i + 1))];
+    const end = text[i] === "+" && start !== undefined && other !== undefined ? start + other : other;
+    if (start !== undefined && end !== undefined && end > start) return { start, end };
+  }
   throw new EbscopeError("usage", `Cannot show the range ${JSON.stringify(printable(text, 60))}: it is none`, {
-    next: "Give START-END (END not included) or START+SIZE, such as 0x40000000+0x1000.",
+    next: "Give START-END (END not included) or START+SIZE, such as 0x40000000+0x1000 or DxeCore+0x1000.",
   });
 }
 

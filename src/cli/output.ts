@@ -1,12 +1,15 @@
 /** Where output goes: data to stdout, all else to stderr. */
 import type { EbscopeError } from "../base/error.ts";
-import { printable } from "../base/text.ts";
+import { printable, printableJson } from "../base/text.ts";
 
 /** Characters that go out at once. */
 const PIECE = 1 << 16;
 
-/** Text, or pieces of it; a line end is added where there is none. */
-export function printData(text: string | Iterable<string>): void {
+/** Text, or pieces of it. */
+export type Output = string | Iterable<string>;
+
+/** A line end is added where there is none. */
+export function printData(text: Output): void {
   let pending = "";
   let last = "";
   for (const piece of typeof text === "string" ? [text] : text) {
@@ -19,8 +22,12 @@ export function printData(text: string | Iterable<string>): void {
   process.stdout.write(last.endsWith("\n") ? pending : `${pending}\n`);
 }
 
-/** As `JSON.stringify(value, null, 2)`, in pieces: a list may be too long for one string. */
+/** As `JSON.stringify(value, null, 2)`, in pieces, as a list may be too long for one string; safe on a terminal and in the log of a CI job. */
 export function* jsonText(value: unknown): Generator<string> {
+  for (const piece of jsonPieces(value)) yield printableJson(piece);
+}
+
+function* jsonPieces(value: unknown): Generator<string> {
   if (Array.isArray(value)) yield* jsonList(value, "");
   else if (isPlainObject(value)) yield* jsonObject(value);
   else yield JSON.stringify(value, null, 2);

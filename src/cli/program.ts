@@ -40,6 +40,8 @@ export function buildProgram(done: (code: number) => void): Command {
     .addOption(seconds("--timeout <seconds>", "how long to wait for the call").default(300))
     .addOption(seconds("--find-timeout <seconds>", "how long to wait for the firmware's system table").default(60))
     .addOption(count("--max-tables <count>", "table pages to read for one regime at most").default(16384))
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
     .addOption(memory())
     .option("--keep", "leave a launched guest running at the end")
     .option("--pause", "leave a guest paused that was attached to, also when it ran")
@@ -72,6 +74,8 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--from <point>", "the first point (default: before)")
     .option("--to <point>", "the second point (default: after; with --from the last)")
     .option("--all", "list everything, not one screen")
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
     .option("--json", "print JSON")
     .action(async (file: string, flags) => {
       const { diffCommand } = await import("./commands/diff.ts");
@@ -82,7 +86,10 @@ export function buildProgram(done: (code: number) => void): Command {
     .summary("show what a capture holds at a point")
     .argument("<file>", "a capture (.ebs)")
     .argument("<what>", SHOWN.join(", "))
-    .option("--at <point>", "the point: before, after, fault, later, ... (default: after, else the last)")
+    .option(
+      "--at <point>",
+      "the point: before, after, fault, later, ... (default: after, else the last; backtrace: fault)",
+    )
     .option("--regime <name>", "only this translation regime: EL1&0, EL2, EL2&0, EL3, stage2 (default: those in use)")
     .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)", 0))
     .option("--wx", "mappings: only those both writable and executable")
@@ -90,6 +97,9 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--device", "mappings: only Device memory")
     .option("--range <range>", "mappings: only those that touch START-END or START+SIZE")
     .option("--changed", "mappings: only what is another than at the point before (at the first: after)")
+    .option("--all", "images, memmap, backtrace, findings: with all details, not one screen")
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
     .option("--json", "print JSON")
     .action(async (file: string, what: string, flags) => {
       const { showCommand } = await import("./commands/show.ts");
@@ -99,13 +109,30 @@ export function buildProgram(done: (code: number) => void): Command {
   verb(program, "explain")
     .summary("walk the tables for an address, level by level, at each point of a capture")
     .argument("<file>", "a capture (.ebs)")
-    .argument("<address>", "a virtual address, such as 0x40000000")
+    .argument("[address]", "a virtual address: 0x40000000, DxeCore+0x1234, gBS->Stall, a symbol")
+    .option("--at <name>", "the same, as an option")
     .option("--regime <name>", "EL1&0, EL2, EL2&0, EL3 or stage2, in use or not (default: the one that executes)")
     .addOption(count("--cpu <index>", "the vCPU (default: the one the point is about)", 0))
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
     .option("--json", "print JSON")
-    .action(async (file: string, va: string, flags) => {
+    .action(async (file: string, va: string | undefined, flags) => {
       const { explainCommand } = await import("./commands/explain.ts");
       done(await explainCommand(file, va, flags));
+    });
+
+  verb(program, "report")
+    .summary("write a report of a capture for people who do not have it: an HTML page, Markdown for a bug report")
+    .argument("<file>", "a capture (.ebs)")
+    .option("--html <out>", "write one HTML page that needs nothing else; - is stdout")
+    .option("--markdown [out]", "write Markdown, to stdout without a name")
+    .option("--from <point>", "the first point (default: before)")
+    .option("--to <point>", "the second point (default: after; with --from the last)")
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
+    .action(async (file: string, flags) => {
+      const { reportCommand } = await import("./commands/report.ts");
+      done(await reportCommand(file, flags));
     });
 
   verb(program, "doctor")
@@ -128,6 +155,12 @@ function usageError(text: string): EbscopeError {
 
 function verb(program: Command, name: string): Command {
   return program.command(name).helpOption("-h, --help", "print this help").exitOverride();
+}
+
+function symbols(): Option {
+  const kinds = ".debug, .dll, xen-syms, vmlinux, System.map, .map";
+  const option = new Option("--symbols <path...>", `files and folders to take symbols from: ${kinds}`);
+  return option.default(undefined, "the files that the capture remembers");
 }
 
 function memory(): Option {

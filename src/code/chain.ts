@@ -26,20 +26,22 @@ const AROUND = { before: 16, after: 8 };
 
 /**
  * Follows the frames of a vCPU, and where its pc (at an exception vector: where the exception was taken) cannot execute, the branch that
- * led there. `memory` is physical; the tables are in `source`.
+ * led there. `memory` is physical; the tables are in `source`. `functionOf`: the function that an address lies in, when symbols tell.
  */
 export async function callChain(
   registers: Registers,
   regime: Regime,
   source: PageSource,
   memory: PhysMemory,
+  functionOf?: (address: VirtAddr) => VirtAddr | undefined,
 ): Promise<CallChain> {
   const translator = new Translator(regime, source);
   const virtual = translatedMemory(translator, memory);
   const level = contextOf(registers)?.level;
   const executable = (address: VirtAddr): boolean | null => executes(translator, address, level);
   const addressBits = (address: VirtAddr): number => bitsOf(regime, address);
-  const backtrace = await unwind(registers, virtual, { executable, addressBits });
+  const names = functionOf === undefined ? {} : { functionOf };
+  const backtrace = await unwind(registers, virtual, { executable, addressBits, ...names });
   // Looked at so that whoever records has it: the innermost frames are the ones whose code is shown.
   for (const { call, pc } of backtrace.frames.slice(0, 4)) await wordsAround(virtual, call ?? pc, AROUND);
   return { backtrace, branch: await badBranch(registers, virtual, backtrace, executable, addressBits) };

@@ -2,34 +2,36 @@
  * What the fault point says: the exception, where it was taken, how the addresses in it translate at each point of the capture.
  *
  * Source: Arm ARM DDI 0487, D1.4 "Exceptions": on an exception to ELx the preferred return address is in ELR_ELx, the syndrome in
- * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx.
+ * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx. D24.2 HPFAR_EL2: FIPA is IPA[51:12] (bits 43:4) of an abort in stage 2.
  */
 
-import { currentExceptionLevel } from "../aarch64/machine-state.ts";
+import { currentExceptionLevel, hostExtensions } from "../aarch64/machine-state.ts";
+import { type DecodedField, decodeFields } from "../aarch64/registers/index.ts";
 import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { type Vector, vectorAt } from "../aarch64/vectors.ts";
 import { translatedMemory } from "../aarch64/virtual-memory.ts";
-import { bitsNumber } from "../base/bits.ts";
-import { type CallChain, type CodeListing, callChain, codeAround, codeRegime } from "../code/index.ts";
+import { virt } from "../base/address.ts";
+import { bits, bitsNumber } from "../base/bits.ts";
+import type { VirtMemory } from "../base/memory.ts";
+import { type CodeListing, codeAround, codeRegime } from "../code/index.ts";
 import { PointView } from "../diff/point-view.ts";
-import { imageAt, imageOffsetText, type LoadedImage, sectionAt } from "../efi/images.ts";
-import { readEfiTables } from "../efi/tables.ts";
-import { type Capture, pointPages } from "../snapshot/model.ts";
-import { type CalledService, calledService } from "./service.ts";
+import { pointPages } from "../snapshot/model.ts";
+import type { Place } from "./place.ts";
+import type { Study } from "./study.ts";
+import { type PointTrace, traceAt } from "./trace.ts";
 import { type PointWalk, walksOf } from "./walks.ts";
 
-/** An address with the image it lies in, if the firmware knows one. */
-export interface Place {
-  readonly address: bigint;
-  /** `DxeCore+0x1234` */
-  readonly image: string | undefined;
-  /** Whether the capture has a list of images: without one, "in no image" cannot be said. */
-  readonly listed: boolean;
-  readonly section: string | undefined;
+/** A register that describes the exception, with its fields. */
+export interface FaultRegister {
+  readonly name: string;
+  readonly value: bigint;
+  readonly fields: readonly DecodedField[];
 }
 
 export interface Fault {
+  /** The id of the point. */
+  readonly point: string;
   readonly cpu: number;
   /** The Exception level that the exception was taken to. */
   readonly level: number;
@@ -37,25 +39,28 @@ export interface Fault {
   /** Undefined, as the others are, when the register could not be read. */
   readonly esr: bigint | undefined;
   readonly syndrome: Syndrome | undefined;
+  /** SPSR_ELx: the state that the exception was taken from. */
+  readonly spsr: FaultRegister | undefined;
+  /** HPFAR_EL2 where this exception sets it. */
+  readonly hpfar: FaultRegister | undefined;
   /** ELR_ELx: where it happened. */
   readonly pc: Place | undefined;
   /** FAR_ELx; undefined when this exception does not set it. */
-  readonly far: bigint | undefined;
+  readonly far: Place | undefined;
   readonly linkRegister: Place | undefined;
   readonly pcWalks: readonly PointWalk[];
   /** Of FAR where it is another address than the PC. */
   readonly farWalks: readonly PointWalk[];
-  /** The frames, and the branch that led to where no code can run; undefined when the regime is not known. */
-  readonly chain: CallChain | undefined;
-  /** The UEFI service that this branch meant to call. */
-  readonly service: CalledService | undefined;
-  /** The code around where it happened, or around the call that led there; undefined when neither is known. */
-  readonly code: FaultCode | undefined;
+  /** Who was running, and the branch that led to where no code can run. */
+  readonly trace: PointTrace;
+  /** The code around where it happened, and around the call that led there; what cannot be read is left out. */
+  readonly code: readonly FaultCode[];
 }
 
 /** Instructions around `address`. */
 export interface FaultCode {
   readonly address: bigint;
+  readonly place: Place;
   readonly listing: CodeListing;
 }
 
@@ -63,67 +68,84 @@ export interface FaultCode {
 const SETS_FAR: ReadonlySet<number> = new Set([0x20, 0x21, 0x22, 0x24, 0x25, 0x34, 0x35]);
 
 /** The fault of a capture; undefined when it has none. */
-export async function readFault(capture: Capture, images: readonly LoadedImage[]): Promise<Fault | undefined> {
+export async function readFault(study: Omit<Study, "fault" | "attributes">): Promise<Fault | undefined> {
+  const { capture, names } = study;
   const point = capture.points.find(({ kind }) => kind === "fault");
   if (point === undefined) return undefined;
   const view = new PointView(capture, point);
   const level = currentExceptionLevel(view.registers) ?? 1;
   const get = (name: string): bigint | undefined => view.registers.get(name);
-  const esr = get(`ESR_EL${level}`);
-  const elr = get(`ELR_EL${level}`);
-  const lr = get("x30");
-  const chain = await chainAt(view);
-  const far = esr !== undefined && SETS_FAR.has(bitsNumber(esr, 31, 26)) ? get(`FAR_EL${level}`) : undefined;
+  const place = (address: bigint | undefined): Place | undefined =>
+    address === undefined ? undefined : names.place(address, view);
+  const [esr, elr] = [get(`ESR_EL${level}`), get(`ELR_EL${level}`)];
+  const far = esr !== undefined && setsFar(esr) ? get(`FAR_EL${level}`) : undefined;
+  // First: it learns the source lines that places have.
+  const trace = await traceAt(study, view);
   return {
+    point: point.id,
     cpu: point.cpu,
     level,
     vector: vectorAt(get(`VBAR_EL${level}`) ?? 0n, get("pc") ?? 0n),
     esr,
     syndrome: esr === undefined ? undefined : decodeSyndrome(esr),
-    pc: elr === undefined ? undefined : placeOf(images, elr),
-    far,
-    linkRegister: lr === undefined ? undefined : placeOf(images, lr),
+    spsr: faultRegister(view, `SPSR_EL${level}`),
+    hpfar: esr !== undefined && setsHpfar(esr, level) ? faultRegister(view, "HPFAR_EL2") : undefined,
+    pc: place(elr),
+    far: place(far),
+    linkRegister: place(get("x30")),
     pcWalks: elr === undefined ? [] : walksOf(capture, elr, point.cpu),
     farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu),
-    chain,
-    service: await serviceOf(capture, view, chain),
-    code: await codeOf(view, chain),
+    trace,
+    code: await codeOf(view, trace),
   };
 }
 
-/** The call chain of a point's vCPU. */
-export async function chainAt(view: PointView): Promise<CallChain | undefined> {
-  const regime = codeRegime(view.registers, view.regimes);
-  return regime === undefined ? undefined : callChain(view.registers, regime, pointPages(view.point), view.memory);
+/** FAR_ELx is not valid for an external abort that is not on a walk when ISS.FnV is set (bit 10 in both layouts). */
+function setsFar(esr: bigint): boolean {
+  return SETS_FAR.has(bitsNumber(esr, 31, 26)) && !(isAbort(esr) && isExternal(esr) && bits(esr, 10, 10) === 1n);
+}
+
+function isAbort(esr: bigint): boolean {
+  return [0x20, 0x21, 0x24, 0x25].includes(bitsNumber(esr, 31, 26));
+}
+
+function isExternal(esr: bigint): boolean {
+  return bitsNumber(esr, 5, 0) === 0x10;
+}
+
+/** Aborts from below EL2 whose stage 2 fault is of a translation, access flag or address size, or on a stage 1 walk (bit 7). */
+function setsHpfar(esr: bigint, level: number): boolean {
+  const fromBelow = [0x20, 0x24].includes(bitsNumber(esr, 31, 26));
+  return level === 2 && fromBelow && (bitsNumber(esr, 5, 0) < 0x0c || bits(esr, 7, 7) === 1n);
+}
+
+function faultRegister(view: PointView, name: string): FaultRegister | undefined {
+  const value = view.registers.get(name);
+  if (value === undefined) return undefined;
+  return { name, value, fields: decodeFields(name, value, { e2h: hostExtensions(view.registers) }) };
 }
 
 /** Instructions shown before and behind the one that matters. */
 const SHOWN_AROUND = { before: 6, after: 2 };
+const SHOWN_BYTES = 32n;
 
-async function codeOf(view: PointView, chain: CallChain | undefined): Promise<FaultCode | undefined> {
+async function codeOf(view: PointView, { frames, site }: PointTrace): Promise<FaultCode[]> {
   const regime = codeRegime(view.registers, view.regimes);
-  const [innermost] = chain?.backtrace.frames ?? [];
-  const site = chain?.branch?.site;
-  const address = site?.kind === "call" || site?.kind === "later" ? site.address : innermost?.pc;
-  if (regime === undefined || address === undefined) return undefined;
+  if (regime === undefined) return [];
   const memory = translatedMemory(new Translator(regime, pointPages(view.point)), view.memory);
-  return { address, listing: await codeAround(memory, address, SHOWN_AROUND) };
+  const [innermost, caller] = frames;
+  const pc = await codeAt(memory, innermost?.place);
+  const call = site ?? (caller?.source === "link-register" ? caller.place : undefined);
+  const near = call !== undefined && pc.some(({ address }) => distance(address, call.address) <= SHOWN_BYTES);
+  return near ? pc : [...pc, ...(await codeAt(memory, call))];
 }
 
-async function serviceOf(
-  capture: Capture,
-  view: PointView,
-  chain: CallChain | undefined,
-): Promise<CalledService | undefined> {
-  const [first] = capture.points;
-  if (capture.efi === undefined || first === undefined || chain === undefined) return undefined;
-  const before = await readEfiTables(new PointView(capture, first).memory, capture.efi);
-  return calledService(chain.branch, before, await readEfiTables(view.memory, capture.efi, before));
+function distance(a: bigint, b: bigint): bigint {
+  return a < b ? b - a : a - b;
 }
 
-export function placeOf(images: readonly LoadedImage[], address: bigint): Place {
-  const image = imageAt(images, address);
-  const listed = images.length > 0;
-  if (image === undefined) return { address, image: undefined, listed, section: undefined };
-  return { address, image: imageOffsetText(image, address), listed, section: sectionAt(image, address)?.name };
+async function codeAt(memory: VirtMemory, place: Place | undefined): Promise<FaultCode[]> {
+  if (place === undefined) return [];
+  const listing = await codeAround(memory, virt(place.address), SHOWN_AROUND);
+  return listing.instructions.length === 0 ? [] : [{ address: place.address, place, listing }];
 }

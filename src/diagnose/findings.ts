@@ -1,148 +1,120 @@
-/** Rules over a capture and a difference. Each is a pure function; docs/findings.md has a section a rule. */
-import { hex } from "../base/hex.ts";
-import { plural } from "../base/text.ts";
-import { type Difference, isCall } from "../diff/diff.ts";
-import { isKnownChange } from "../diff/registers.ts";
-import { type Fault, type Place, placeOf } from "./fault.ts";
+/** All rules, and what they say of a capture. docs/findings.md has a section a rule, in this order. */
+import type { Difference } from "../diff/diff.ts";
+import {
+  accessDenied,
+  accessFlagFault,
+  alignmentFault,
+  alignmentFaultMmuOff,
+  externalAbort,
+  pcAlignment,
+  spAlignment,
+  stackNotMapped,
+  unmappedAccess,
+  writeToReadOnly,
+} from "./rules/bad-access.ts";
+import { branchToNull, branchToUnmapped, executeNeverFetch } from "./rules/bad-branch.ts";
+import { bootServicesZeroed, cleanExit, exitBootServicesHooked, notMappedAsNeeded } from "./rules/call.ts";
+import {
+  allMappingChangesExpected,
+  capturePartial,
+  controlRegisterChanged,
+  mmuOffAcrossCall,
+  unexpectedMappingChange,
+} from "./rules/changes.ts";
+import { guestFaulted } from "./rules/guest-faulted.ts";
+import {
+  el2RegisterAtEl1,
+  el3RegisterBelowEl3,
+  exceptionInstruction,
+  serror,
+  simdTrapped,
+  systemRegisterTrap,
+  undefinedInstruction,
+} from "./rules/instruction.ts";
+import { otherVcpuFaulted, tableMemoryReused, vectorsUnusable } from "./rules/lost-memory.ts";
+import {
+  nullPageMapped,
+  reusableMemory,
+  runtimeCodeNotExecutable,
+  writableAndExecutable,
+  wxMapping,
+} from "./rules/mappings.ts";
+import type { Facts, Rule, Verdict } from "./rules/rule.ts";
+import { serviceCalledAfterExit } from "./rules/service-called-after-exit.ts";
+import type { Study } from "./study.ts";
 
-export interface Finding {
+export interface Finding extends Verdict {
   readonly rule: RuleName;
-  readonly severity: "error" | "warning" | "info";
-  /** One sentence. */
-  readonly title: string;
-  readonly evidence: readonly string[];
 }
 
-interface Facts {
-  readonly difference: Difference;
-  readonly fault: Fault | undefined;
-}
+/** Why a vCPU's exceptions lead nowhere, whatever raised them. */
+const HANDLING = { "vectors-unusable": vectorsUnusable } satisfies Record<string, Rule>;
 
-/** Runs that one finding lists. */
-const MAX_RUNS = 20;
-
-type Rule = (facts: Facts) => Omit<Finding, "rule"> | undefined;
-
-/** Every rule, in the order in which findings are shown. */
-export const RULES = {
+/**
+ * The cause of the fault, the most specific first: only the first rule that has something to say is heard. What knows of UEFI and of what was
+ * there before goes before what only knows the exception.
+ */
+export const CAUSES = {
   "service-called-after-exit": serviceCalledAfterExit,
+  "table-memory-reused": tableMemoryReused,
+  "branch-to-null": branchToNull,
+  "execute-never-fetch": executeNeverFetch,
+  "branch-to-unmapped": branchToUnmapped,
+  "stack-not-mapped": stackNotMapped,
+  "write-to-read-only": writeToReadOnly,
+  "access-denied": accessDenied,
+  "access-flag-fault": accessFlagFault,
+  "unmapped-access": unmappedAccess,
+  "alignment-fault-mmu-off": alignmentFaultMmuOff,
+  "alignment-fault": alignmentFault,
+  "sp-alignment": spAlignment,
+  "pc-alignment": pcAlignment,
+  "external-abort": externalAbort,
+  "el2-register-at-el1": el2RegisterAtEl1,
+  "el3-register-below-el3": el3RegisterBelowEl3,
+  "undefined-instruction": undefinedInstruction,
+  "system-register-trap": systemRegisterTrap,
+  "simd-trapped": simdTrapped,
+  "exception-instruction": exceptionInstruction,
+  serror,
+} satisfies Record<string, Rule>;
+
+const OTHERS = {
+  "other-vcpu-faulted": otherVcpuFaulted,
   "guest-faulted": guestFaulted,
   "capture-partial": capturePartial,
+  "mmu-off-across-call": mmuOffAcrossCall,
+  "not-mapped-as-needed": notMappedAsNeeded,
   "control-register-changed": controlRegisterChanged,
   "unexpected-mapping-change": unexpectedMappingChange,
+  "wx-mapping": wxMapping,
+  "null-page-mapped": nullPageMapped,
+  "runtime-code-not-executable": runtimeCodeNotExecutable,
+  "exit-boot-services-hooked": exitBootServicesHooked,
+  "clean-exit": cleanExit,
   "all-mapping-changes-expected": allMappingChangesExpected,
+  "boot-services-zeroed": bootServicesZeroed,
+  "writable-and-executable": writableAndExecutable,
+  "reusable-memory": reusableMemory,
 } satisfies Record<string, Rule>;
+
+/** Every rule, in the order in which findings of one severity are shown: causes before what they led to. */
+export const RULES = { ...HANDLING, ...CAUSES, ...OTHERS } satisfies Record<string, Rule>;
 
 export type RuleName = keyof typeof RULES;
 
-/** All that the rules say; `fault` is that of the capture. */
-export function findingsOf(difference: Difference, fault: Fault | undefined): readonly Finding[] {
-  const facts: Facts = { difference, fault };
-  return Object.entries(RULES).flatMap(([rule, check]) => {
-    const finding = check(facts);
-    return finding === undefined ? [] : [{ rule: rule as RuleName, ...finding }];
+/** All that the rules say: errors first, then warnings, then what is normal. Of the causes of a fault, at most one. */
+export function findingsOf(study: Study, difference: Difference | undefined): readonly Finding[] {
+  const facts: Facts = { study, difference };
+  const findings = [...heard(HANDLING, facts), ...heard(CAUSES, facts).slice(0, 1), ...heard(OTHERS, facts)];
+  return (["error", "warning", "info"] as const).flatMap((wanted) =>
+    findings.filter(({ severity }) => severity === wanted),
+  );
+}
+
+function heard(rules: Readonly<Partial<Record<RuleName, Rule>>>, facts: Facts): Finding[] {
+  return Object.entries(rules).flatMap(([rule, check]) => {
+    const verdict = check(facts);
+    return verdict === undefined ? [] : [{ rule: rule as RuleName, ...verdict }];
   });
-}
-
-export function placeText(place: Place): string {
-  return `${hex(place.address)} (${placeNote(place)})`;
-}
-
-/** `DxeCore+0x1234, .text`, or why no image can be named. */
-export function placeNote({ image, listed, section }: Place): string {
-  if (image === undefined) return listed ? "in no loaded image" : "images not recorded";
-  return `${image}${section === undefined ? "" : `, ${section}`}`;
-}
-
-const UNREAD = "could not be read";
-
-/** A call through a pointer of UEFI's tables that ExitBootServices had zeroed. */
-function serviceCalledAfterExit({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
-  const { service, linkRegister } = fault ?? {};
-  // Nothing else is said of ExitBootServices than what was seen: it succeeded, a pointer before, none after, and the PC there.
-  const succeeded = difference.capture.attempts.at(-1)?.status === 0n;
-  if (!succeeded || service?.at !== 0n || !service.before || fault?.pc?.address !== 0n) return undefined;
-  const caller = placeOf(difference.images, service.call);
-  const from = caller.image ?? hex(caller.address);
-  return {
-    severity: "error",
-    title: `${from} called ${service.name} after ExitBootServices, which had zeroed it: the call went to 0.`,
-    evidence: [
-      `the call at ${placeText(caller)}`,
-      `it went through ${service.name}, offset 0x${service.offset.toString(16)} of the table ${service.table.name} at ${hex(service.table.address)}`,
-      `the pointer was ${placeText(placeOf(difference.images, service.before))} before the exit, and is 0 now`,
-      ...(linkRegister === undefined ? [] : [`x30 = ${placeText(linkRegister)}`]),
-    ],
-  };
-}
-
-function guestFaulted({ difference, fault }: Facts): Omit<Finding, "rule"> | undefined {
-  if (fault === undefined) return undefined;
-  const { level, syndrome, esr, far, pc, linkRegister } = fault;
-  const place = (each: Place | undefined): string => (each === undefined ? UNREAD : placeText(each));
-  const what = syndrome?.summary ?? `exception whose ESR_EL${level} ${UNREAD}`;
-  return {
-    severity: "error",
-    title: `The guest faulted ${faultMoment(difference)}: ${what}, at PC ${pc === undefined ? "unknown" : hex(pc.address)}.`,
-    evidence: [
-      `ESR_EL${level} = ${esr === undefined ? UNREAD : `${hex(esr)}: ${syndrome?.summary}`}`,
-      `ELR_EL${level} = ${place(pc)}`,
-      ...(far === undefined ? [] : [`FAR_EL${level} = ${hex(far)}`]),
-      `x30 = ${place(linkRegister)}`,
-    ],
-  };
-}
-
-/** When the fault came, by how the last call of ExitBootServices ended. */
-function faultMoment({ capture }: Difference): string {
-  const last = capture.attempts.at(-1);
-  if (last === undefined || last.status === 0n) return "after ExitBootServices";
-  return last.status === undefined ? "inside ExitBootServices" : "after a failed call of ExitBootServices";
-}
-
-function capturePartial({ difference }: Facts): Omit<Finding, "rule"> | undefined {
-  const { partial } = difference.capture;
-  if (partial === undefined) return undefined;
-  return { severity: "warning", title: "The capture is partial: it ended early.", evidence: [partial.message] };
-}
-
-function controlRegisterChanged({ difference }: Facts): Omit<Finding, "rule"> | undefined {
-  const changed = difference.registers.filter((change) => change.class === "control" && isKnownChange(change));
-  if (changed.length === 0) return undefined;
-  return {
-    severity: isCall(difference) ? "warning" : "info",
-    title: `${plural(changed.length, "control register")} changed.`,
-    evidence: changed.map(
-      ({ cpu, name, before, after }) => `vCPU ${cpu} ${name}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}`,
-    ),
-  };
-}
-
-function unexpectedMappingChange({ difference }: Facts): Omit<Finding, "rule"> | undefined {
-  const runs = difference.mappings.filter(({ expected }) => expected === null);
-  if (runs.length === 0 || !isCall(difference)) return undefined;
-  return {
-    severity: "warning",
-    title: `${plural(runs.length, "run")} of mappings changed in a way that ExitBootServices is not known to do.`,
-    evidence: [
-      ...runs.slice(0, MAX_RUNS).map(({ regime, kind, va, size }) => `${regime} ${hex(va)} + ${hex(size)} ${kind}`),
-      ...(runs.length > MAX_RUNS ? [`… and ${runs.length - MAX_RUNS} more`] : []),
-    ],
-  };
-}
-
-function allMappingChangesExpected({ difference }: Facts): Omit<Finding, "rule"> | undefined {
-  const { mappings, coverage } = difference;
-  if (
-    mappings.length === 0 ||
-    coverage.length > 0 ||
-    !isCall(difference) ||
-    mappings.some(({ expected }) => expected === null)
-  )
-    return undefined;
-  return {
-    severity: "info",
-    title: "Every mapping change is a known effect of ExitBootServices.",
-    evidence: [...new Set(mappings.map(({ expected }) => `${expected?.rule}: ${expected?.why}`))],
-  };
 }

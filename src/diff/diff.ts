@@ -9,7 +9,7 @@ import { compareTables, readEfiTables } from "../efi/tables.ts";
 import type { Capture, Point } from "../snapshot/model.ts";
 import { diffMappings, type MappingChange } from "./mappings.ts";
 import { type Expected, expectedChange, imagesIn, type Owner, ownerOf, ownership } from "./owners.ts";
-import { capturedImages, PointView } from "./point-view.ts";
+import { PointView } from "./point-view.ts";
 import { diffRegisters, type RegisterChange } from "./registers.ts";
 import { diffTables, type TableChange } from "./tables.ts";
 
@@ -93,11 +93,15 @@ export function defaultPoints(capture: Capture): readonly [string, string] {
   return [ids.includes("before") && last !== "before" ? "before" : (ids[0] as string), last];
 }
 
-/** Compares two points; the regimes are those of the vCPU that the first is about. */
-export async function diffPoints(capture: Capture, from: Point, to: Point): Promise<Difference> {
+/** Compares two points; the regimes are those of the vCPU that the first is about. `images`: those that may own memory. */
+export async function diffPoints(
+  capture: Capture,
+  images: readonly LoadedImage[],
+  from: Point,
+  to: Point,
+): Promise<Difference> {
   const before = new PointView(capture, from);
   const after = new PointView(capture, to, from.cpu);
-  const images = await capturedImages(capture);
   const names = regimeNames(before, after);
   return {
     capture,

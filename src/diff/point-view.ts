@@ -8,8 +8,6 @@ import { DEFAULT_MAX_RUNS, DEFAULT_MAX_VISITS, mapRegime } from "../aarch64/walk
 import { phys, physPage } from "../base/address.ts";
 import type { MemoryRead, PhysMemory } from "../base/memory.ts";
 import type { Registers } from "../base/registers.ts";
-import { type LoadedImage, readLoadedImages } from "../efi/images.ts";
-import { readSystemTable } from "../efi/system-table.ts";
 import { type Capture, type Point, pointPages, pointRegisters } from "../snapshot/model.ts";
 import { pageMemory } from "../snapshot/page-memory.ts";
 
@@ -79,16 +77,4 @@ export class PointView {
 function boundsOf({ pages }: Point): { readonly maxVisits: number; readonly maxRuns: number } {
   const maxRuns = Math.min(Math.max(DEFAULT_MAX_RUNS, 512 * pages.size), MOST_RUNS);
   return { maxVisits: Math.max(DEFAULT_MAX_VISITS, 4 * pages.size), maxRuns };
-}
-
-/** The loaded images that the capture knows: those of its first point with a list (later the firmware's memory is reused). */
-export async function capturedImages(capture: Capture): Promise<readonly LoadedImage[]> {
-  if (capture.efi === undefined) return [];
-  for (const point of capture.points) {
-    const memory = pageMemory(pointPages(point));
-    const table = await readSystemTable(memory, capture.efi.systemTable);
-    const images = table === undefined ? [] : await readLoadedImages(memory, table);
-    if (images.length > 0) return images;
-  }
-  return [];
 }

@@ -38,11 +38,32 @@ export async function findImageAt(memory: PhysMemory, address: bigint): Promise<
   const search = new Search(memory, address);
   const extent = (await search.nearby()) ?? (await search.below());
   if (extent === undefined) return search.failure();
-  const [header] = await readImageHeaders(memory, [extent]);
-  if (header === undefined) return { state: "unknown", why: "the header of the image could not be read" };
-  const types = { codeType: "unknown", dataType: "unknown", runtime: header.imageType === "EFI runtime driver" };
-  const named = identify(header, undefined);
-  return { state: "found", image: { ...extent, ...types, found: "header", fileGuid: undefined, ...named } };
+  const [image] = await readFoundImages(memory, [{ ...extent, physical: extent.base }]);
+  return image === undefined
+    ? { state: "unknown", why: "the header of the image could not be read" }
+    : { state: "found", image };
+}
+
+/** Where an image was found: `base` is the address that it is known by, `physical` the one that it is read at. */
+export interface FoundExtent extends ImageExtent {
+  readonly physical: bigint;
+}
+
+/** What the headers of images say that were found before; those whose header cannot be read (any more) are left out. */
+export async function readFoundImages(
+  memory: PhysMemory,
+  extents: readonly FoundExtent[],
+): Promise<readonly ImageDetails[]> {
+  const headers = await readImageHeaders(
+    memory,
+    extents.map(({ physical, size }) => ({ base: physical, size })),
+  );
+  return extents.flatMap(({ base, size }, i): ImageDetails[] => {
+    const header = headers[i];
+    if (header === undefined) return [];
+    const types = { codeType: "unknown", dataType: "unknown", runtime: header.imageType === "EFI runtime driver" };
+    return [{ base, size, ...types, found: "header", fileGuid: undefined, ...identify(header, undefined) }];
+  });
 }
 
 class Search {

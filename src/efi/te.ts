@@ -57,6 +57,8 @@ function endOf(sections: readonly PeSection[]): number {
 /** The TE header in the first page of an image, when it says that the image begins where the page does. */
 export function findTeHeader(page: Structure): TeHeader | undefined {
   for (const at of teHeaderOffsets(page)) {
+    // A page may hold a thousand of these signatures: only one that can be right is looked into.
+    if (page.u16(at + 6) - TE_HEADER_SIZE !== at) continue;
     const header = parseTeHeader(new Structure(page.bytes.subarray(at, PAGE)));
     if (header?.headerOffset === at) return header;
   }

@@ -1,69 +1,44 @@
 /** From domain values to the JSON of `api`: the only place that knows both. */
 
-import type { Attributes } from "../aarch64/attributes.ts";
 import { hostExtensions } from "../aarch64/machine-state.ts";
 import type { Mapping } from "../aarch64/regime-map.ts";
-import type { Regime, RegimeName } from "../aarch64/regime-model.ts";
+import type { RegimeName } from "../aarch64/regime-model.ts";
 import { decodeFields, registerClass } from "../aarch64/registers/index.ts";
 import { pageAddress } from "../aarch64/table-pages.ts";
-import type { Translation, WalkStep } from "../aarch64/translate.ts";
-import { verdicts } from "../aarch64/verdict.ts";
 import type {
   CoverageJson,
   DiffJson,
   ExplainJson,
-  FaultJson,
+  FindingJson,
   MappingJson,
   PointJson,
   RegisterJson,
   SideJson,
   TableJson,
-  WalkJson,
 } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
 import { littleEndianValue } from "../base/registers.ts";
-import type { BranchTrace, CallChain } from "../code/index.ts";
-import { type Fault, type Place, placeOf } from "../diagnose/fault.ts";
 import type { Finding } from "../diagnose/findings.ts";
-import type { CalledService } from "../diagnose/service.ts";
-import { type PointWalk, stepFields, walkChanges } from "../diagnose/walks.ts";
-import { type Coverage, type Difference, regimeNames } from "../diff/diff.ts";
+import { MemoryTypes } from "../diagnose/memory-types.ts";
+import type { Study } from "../diagnose/study.ts";
+import { type PointWalk, walkChanges } from "../diagnose/walks.ts";
+import { type Coverage, type Difference, type OwnedMappingChange, regimeNames } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
 import { imagesIn, ownerOf } from "../diff/owners.ts";
 import { PointView } from "../diff/point-view.ts";
-import type { LoadedImage } from "../efi/images.ts";
+import type { ImageDetails, LoadedImage } from "../efi/images.ts";
 import { type Capture, type Point, pointRegisters } from "../snapshot/model.ts";
-
-function orNull(value: bigint | undefined): string | null {
-  return value === undefined ? null : hex(value);
-}
-
-function encodeAttributes(attributes: Attributes): Omit<SideJson, "pa"> {
-  const { read, write, execute, el0, memory, fetch, shareability, granule, level } = attributes;
-  const { contiguous, accessFlag, global, guarded } = attributes;
-  return {
-    read,
-    write,
-    execute,
-    el0,
-    memory,
-    fetch,
-    shareability,
-    granule,
-    level,
-    contiguous,
-    accessFlag,
-    global,
-    guarded,
-  };
-}
+import { encodeFault } from "./encode-fault.ts";
+import { encodeImages } from "./encode-images.ts";
+import { encodeAttributes, encodeWalks, orNull } from "./encode-walks.ts";
 
 function encodeSide(side: MappingSide | null): SideJson | null {
   return side === null ? null : { pa: hex(side.pa), ...encodeAttributes(side.attributes) };
 }
 
-export function encodeDiff(difference: Difference, findings: readonly Finding[]): DiffJson {
+export function encodeDiff(difference: Difference, findings: readonly Finding[], study: Study): DiffJson {
   const { capture, before, after } = difference;
+  const types = new MemoryTypes(study.memoryMap);
   return {
     from: before.point.id,
     to: after.point.id,
@@ -80,21 +55,44 @@ export function encodeDiff(difference: Difference, findings: readonly Finding[])
       class: kind,
       fields: fields.map((field) => ({ ...field, before: hex(field.before), after: hex(field.after) })),
     })),
-    mappings: difference.mappings.map(({ regime, kind, va, size, before: old, after: now, owner, expected }) => ({
-      regime,
-      kind,
-      va: hex(va),
-      size: hex(size),
-      before: encodeSide(old),
-      after: encodeSide(now),
-      owner,
-      expected,
-    })),
+    mappings: difference.mappings.map((change) => encodeChange(change, types)),
     tables: difference.tables.map(({ regime, pa, kind }) => ({ regime, pa: hex(pa), kind })),
     efi: difference.efi.map(({ name, before: old, after: now }) => ({ name, before: orNull(old), after: orNull(now) })),
-    findings: findings.map((finding) => ({ ...finding, evidence: [...finding.evidence] })),
+    findings: encodeFindings(findings),
     coverage: difference.coverage.map(encodeCoverage),
+    fault: study.fault === undefined ? null : encodeFault(study.fault),
+    images: encodeImages(study, changedImages(difference, study)),
   };
+}
+
+function encodeChange(change: OwnedMappingChange, types: MemoryTypes): DiffJson["mappings"][number] {
+  const { regime, kind, va, size, before, after, owner, expected } = change;
+  return {
+    regime,
+    kind,
+    va: hex(va),
+    size: hex(size),
+    before: encodeSide(before),
+    after: encodeSide(after),
+    owner,
+    expected,
+    memoryType: memoryTypeOf(change, types),
+  };
+}
+
+/** The type of the memory that a run leads to; of the memory that it led to where it leads nowhere any more. */
+export function memoryTypeOf({ before, after, size }: OwnedMappingChange, types: MemoryTypes): string | null {
+  const side = after ?? before;
+  return side === null ? null : types.of(side.pa, size);
+}
+
+function changedImages({ mappings }: Difference, { images }: Study): readonly ImageDetails[] {
+  const changed = new Set(mappings.flatMap((change) => change.images.map(({ base }) => base)));
+  return images.filter(({ base }) => changed.has(base));
+}
+
+export function encodeFindings(findings: readonly Finding[]): FindingJson[] {
+  return findings.map((finding) => ({ ...finding, evidence: [...finding.evidence] }));
 }
 
 export function encodeCoverage({ point, regime, va, size, ranges, pa, level, code, why }: Coverage): CoverageJson {
@@ -170,92 +168,4 @@ export function encodePoint(capture: Capture, point: Point): PointJson {
 export function encodeExplanation(va: bigint, walks: readonly PointWalk[]): ExplainJson {
   const changes = walkChanges(walks).map(({ from, to, differences }) => ({ from, to, differences: [...differences] }));
   return { va: hex(va), points: encodeWalks(walks), changes };
-}
-
-function encodeWalks(walks: readonly PointWalk[]): WalkJson[] {
-  return walks.map(({ point, regime, live, walked }) => ({
-    point,
-    regime: regime.name,
-    live,
-    steps: walked.steps.map((step) => encodeStep(step, regime)),
-    ...(walked.intermediate !== undefined && { intermediate: hex(walked.intermediate) }),
-    result: encodeTranslation(walked.result, regime),
-  }));
-}
-
-function encodeStep(step: WalkStep, regime: Regime): WalkJson["steps"][number] {
-  const { stage, level, table, intermediate, index, descriptor, kind } = step;
-  return {
-    stage,
-    level,
-    table: hex(table),
-    ...(intermediate !== undefined && { intermediate: hex(intermediate) }),
-    index,
-    descriptor: hex(descriptor),
-    kind,
-    fields: stepFields(step, regime).map(({ name, value, meaning }) => ({ name, value: hex(BigInt(value)), meaning })),
-  };
-}
-
-/** The fault of a capture, as `show FILE fault --json` prints it. */
-export function encodeFault(fault: Fault, images: readonly LoadedImage[]): FaultJson {
-  const place = (each: Place | undefined): FaultJson["pc"] =>
-    each === undefined
-      ? null
-      : { address: hex(each.address), image: each.image ?? null, section: each.section ?? null };
-  const { vector, syndrome } = fault;
-  return {
-    cpu: fault.cpu,
-    exceptionLevel: fault.level,
-    vector: vector === undefined ? null : { kind: vector.kind, from: vector.from },
-    esr: orNull(fault.esr),
-    exceptionClass: syndrome?.ec ?? null,
-    summary: syndrome?.summary ?? null,
-    pc: place(fault.pc),
-    far: orNull(fault.far),
-    x30: place(fault.linkRegister),
-    pcWalks: encodeWalks(fault.pcWalks),
-    farWalks: encodeWalks(fault.farWalks),
-    callChain: fault.chain === undefined ? null : encodeChain(fault.chain, images),
-    branch: fault.chain?.branch === undefined ? null : encodeSite(fault.chain.branch),
-    service: fault.service === undefined ? null : encodeService(fault.service),
-    code: (fault.code?.listing.instructions ?? []).map(({ address, word, mnemonic, operands }) => ({
-      address: hex(address),
-      word: hex(BigInt(word)),
-      text: `${mnemonic} ${operands}`.trimEnd(),
-    })),
-  };
-}
-
-function encodeChain({ backtrace }: CallChain, images: readonly LoadedImage[]): FaultJson["callChain"] {
-  const frames = backtrace.frames.map(({ pc, call, source, trust, doubts }) => {
-    const { image, section } = placeOf(images, call ?? pc);
-    return {
-      pc: hex(pc),
-      call: orNull(call),
-      image: image ?? null,
-      section: section ?? null,
-      source,
-      trust,
-      doubts: [...doubts],
-    };
-  });
-  return { frames, end: backtrace.end.text };
-}
-
-function encodeSite({ site }: BranchTrace): FaultJson["branch"] {
-  const address = site.kind === "call" || site.kind === "later" ? hex(site.address) : null;
-  return { kind: site.kind, address, why: site.kind === "unknown" ? site.why : null };
-}
-
-function encodeService({ name, table, offset, before, at, call }: CalledService): FaultJson["service"] {
-  const place = { table: hex(table.address), offset: hex(BigInt(offset)) };
-  return { name, ...place, before: orNull(before), at: orNull(at), call: hex(call) };
-}
-
-function encodeTranslation(result: Translation, regime: Regime): WalkJson["result"] {
-  if (result.mapped === null) return result;
-  if (!result.mapped) return { mapped: false, why: result.why, level: result.level };
-  const { pa, attributes } = result;
-  return { mapped: true, pa: hex(pa), ...encodeAttributes(attributes), verdicts: [...verdicts(attributes, regime)] };
 }

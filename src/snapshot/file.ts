@@ -18,6 +18,19 @@ import type { RegisterRead } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
 import { META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
 import type { Capture, Point } from "./model.ts";
+import {
+  clip,
+  decodeAttempt,
+  decodeFoundImages,
+  decodeMemoryMap,
+  decodeRoots,
+  decodeSymbols,
+  encodeAttempt,
+  encodeFoundImages,
+  encodeMemoryMap,
+  encodeRoots,
+  encodeSymbols,
+} from "./records.ts";
 
 /** Like PNG's: a byte with the high bit, CR LF and Ctrl-Z show a copy mangled as text. */
 const MAGIC = Buffer.from("\x89EBS\r\n\x1a\n", "latin1");
@@ -26,7 +39,6 @@ const HEADER_SIZE = 16;
 const CHUNK_HEADER_SIZE = 12;
 const MAX_META = 256 << 20;
 const MAX_PAGES = 1 << 18;
-const MAX_TEXT = 4096;
 /** What inflating allocates at once, in bytes. */
 const MIN_CHUNK = 1 << 14;
 const MAX_CHUNK = 1 << 24;
@@ -44,15 +56,12 @@ export function encodeCapture(capture: Capture): Uint8Array {
     architecture: capture.architecture,
     threads: [...capture.threads],
     registers: capture.registers.map((definition) => ({ ...definition })),
-    efi: capture.efi === undefined ? null : mapValues(capture.efi, hex),
-    attempts: capture.attempts.map(({ imageHandle, mapKey, returnAddress, status }) => ({
-      imageHandle: hex(imageHandle),
-      mapKey: hex(mapKey),
-      returnAddress: hex(returnAddress),
-      status: status === undefined ? null : hex(status),
-    })),
+    efi: encodeRoots(capture.efi),
+    attempts: capture.attempts.map(encodeAttempt),
+    memoryMap: encodeMemoryMap(capture.memoryMap),
     points: capture.points.map((point) => encodePoint(point, pages)),
     notes: capture.notes.map(clip),
+    symbols: encodeSymbols(capture.symbols),
     partial: capture.partial === undefined ? null : { ...capture.partial, message: clip(capture.partial.message) },
   };
   const header = Buffer.alloc(HEADER_SIZE);
@@ -68,22 +77,12 @@ export function encodeCapture(capture: Capture): Uint8Array {
   ]);
 }
 
-/** Messages may quote others at any length; a reader takes so much. */
-function clip(text: string): string {
-  return text.slice(0, MAX_TEXT);
-}
-
 function chunk(type: string, contents: Buffer): Buffer {
   const header = Buffer.alloc(CHUNK_HEADER_SIZE);
   header.write(type, "latin1");
   header.writeUInt32LE(contents.length, 4);
   header.writeUInt32LE(crc32(contents), 8);
   return Buffer.concat([header, contents]);
-}
-
-function mapValues<K extends string, A, B>(object: Readonly<Record<K, A>>, change: (value: A) => B): Record<K, B> {
-  const entries = Object.entries(object) as [K, A][];
-  return Object.fromEntries(entries.map(([key, value]) => [key, change(value)])) as Record<K, B>;
 }
 
 /** Pages by content. Points share the objects of pages that did not change between them: those are known by sight. */
@@ -135,6 +134,7 @@ function encodePoint(point: Point, pages: PageTable): MetaPoint {
     present,
     ...missing,
     codes,
+    images: encodeFoundImages(point.images),
     complete,
   };
 }
@@ -152,10 +152,6 @@ export function decodeCapture(bytes: Uint8Array, name: string): Capture {
   const pages = readPages(need(chunks, "PAGE", file), file);
   if (new Set(meta.points.map(({ id }) => id)).size !== meta.points.length)
     throw corrupt(file, "two points have one name");
-  const attempts = meta.attempts.map(({ status, ...rest }) => ({
-    ...mapValues(rest, BigInt),
-    status: status === null ? undefined : BigInt(status),
-  }));
   return {
     createdAt: meta.createdAt,
     createdBy: meta.createdBy,
@@ -163,10 +159,12 @@ export function decodeCapture(bytes: Uint8Array, name: string): Capture {
     architecture: meta.architecture,
     threads: meta.threads,
     registers: meta.registers,
-    efi: meta.efi === null ? undefined : mapValues(meta.efi, BigInt),
-    attempts,
+    efi: decodeRoots(meta.efi),
+    attempts: meta.attempts.map(decodeAttempt),
+    memoryMap: decodeMemoryMap(meta.memoryMap),
     points: meta.points.map((point) => decodePoint(point, meta, pages, file)),
     notes: meta.notes,
+    symbols: decodeSymbols(meta.symbols),
     partial: meta.partial === null ? undefined : { code: errorCode(meta.partial.code), message: meta.partial.message },
   };
 }
@@ -274,6 +272,7 @@ function decodePoint(point: MetaPoint, meta: Meta, pages: readonly Uint8Array[],
       name: range.name,
     })),
     pages: reads,
+    images: decodeFoundImages(point.images),
     complete: point.complete,
   };
 }

@@ -9,13 +9,24 @@ import { POINT_KINDS } from "./model.ts";
 const hexText = { type: "string", pattern: "^0x[0-9a-f]{1,16}$" } as const;
 const count = { type: "integer", minimum: 0, maximum: 9_007_199_254_740_991 } as const;
 const counts = { type: "array", items: count } as const;
-const text = { type: "string", maxLength: 4096 } as const;
+/** The longest text, in characters. */
+export const MAX_TEXT = 4096;
+const text = { type: "string", maxLength: MAX_TEXT } as const;
 const texts = { type: "array", items: text } as const;
 
 const memoryRange = {
   type: "object",
   required: ["start", "size", "kind", "name"],
   properties: { start: hexText, size: hexText, kind: { enum: ["ram", "rom"] }, name: text },
+} as const;
+
+/** Most images that a point can have beside the firmware's. */
+export const MAX_FOUND_IMAGES = 64;
+
+const foundImage = {
+  type: "object",
+  required: ["base", "physical", "size"],
+  properties: { base: hexText, physical: hexText, size: hexText },
 } as const;
 
 const point = {
@@ -50,6 +61,8 @@ const point = {
     absent: counts,
     unreadable: counts,
     codes: texts,
+    /** Newer than version 1's first files. */
+    images: { type: "array", items: foundImage, maxItems: MAX_FOUND_IMAGES },
     complete: { type: "boolean" },
   },
 } as const;
@@ -75,6 +88,38 @@ const efi = {
   type: "object",
   required: ["systemTable", "bootServices", "exitBootServices"],
   properties: { systemTable: hexText, bootServices: hexText, exitBootServices: hexText },
+} as const;
+
+const memoryMap = {
+  type: "object",
+  required: ["address", "size", "descriptorSize", "descriptorVersion", "mapKey", "caller"],
+  properties: {
+    address: hexText,
+    size: hexText,
+    descriptorSize: hexText,
+    descriptorVersion: { type: "integer", minimum: 0, maximum: 0xffff_ffff },
+    mapKey: hexText,
+    caller: hexText,
+  },
+} as const;
+
+export const MAX_SYMBOL_PATHS = 64;
+export const MAX_SYMBOL_FILES = 1024;
+const textOrNull = { anyOf: [text, { type: "null" }] } as const;
+
+const usedSymbols = {
+  type: "object",
+  required: ["path", "size", "buildId", "image"],
+  properties: { path: text, size: count, buildId: textOrNull, image: textOrNull },
+} as const;
+
+const symbols = {
+  type: "object",
+  required: ["paths", "files"],
+  properties: {
+    paths: { type: "array", items: text, maxItems: MAX_SYMBOL_PATHS },
+    files: { type: "array", items: usedSymbols, maxItems: MAX_SYMBOL_FILES },
+  },
 } as const;
 
 const partial = { type: "object", required: ["code", "message"], properties: { code: text, message: text } } as const;
@@ -107,6 +152,9 @@ export const META_SCHEMA = {
     attempts: { type: "array", items: attempt },
     points: { type: "array", items: point },
     notes: texts,
+    /** Newer than version 1's first files, both of them. */
+    memoryMap: { anyOf: [memoryMap, { type: "null" }] },
+    symbols: { anyOf: [symbols, { type: "null" }] },
     partial: { anyOf: [partial, { type: "null" }] },
   },
 } as const;

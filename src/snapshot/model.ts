@@ -7,6 +7,15 @@ import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRange, MemoryRead, PageSource } from "../base/memory.ts";
 import { type RegisterDefinition, type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
 
+/** An image that the firmware does not list, found by its header below an address where code runs. */
+export interface FoundImage {
+  /** The virtual address that its first byte would have as the rest of it is mapped; its header need not be mapped itself. */
+  readonly base: bigint;
+  readonly physical: bigint;
+  /** In bytes, as its header says. */
+  readonly size: bigint;
+}
+
 /**
  * `before`: at the entry of the ExitBootServices call that succeeded; `failed`: at the return of one that did not; `after`: at the
  * return of the one that did; `fault`: at an exception vector afterwards; `later`: no fault was seen in the time; `now`: any time.
@@ -27,6 +36,8 @@ export interface Point {
   readonly memoryRanges: readonly MemoryRange[];
   /** How the read of each 4 KiB page ended that was asked for, by physical address. */
   readonly pages: ReadonlyMap<PhysAddr, MemoryRead>;
+  /** Images beside the firmware's list whose headers stood there at this point; the headers are in `pages`. */
+  readonly images: readonly FoundImage[];
   /** False when the guest or the stub was lost while this point was taken. */
   readonly complete: boolean;
 }
@@ -50,6 +61,37 @@ export interface EfiRoots {
   readonly exitBootServices: bigint;
 }
 
+/** The GetMemoryMap call that gave the map key which ExitBootServices was called with: what it had returned. */
+export interface MemoryMapRecord {
+  /** Where the caller had the map written. */
+  readonly address: bigint;
+  /** In bytes. */
+  readonly size: bigint;
+  /** In bytes. */
+  readonly descriptorSize: bigint;
+  readonly descriptorVersion: number;
+  readonly mapKey: bigint;
+  /** Where the call returned to. */
+  readonly caller: bigint;
+}
+
+/** A symbol file that a capture was first shown with. */
+export interface UsedSymbols {
+  readonly path: string;
+  /** In bytes. */
+  readonly size: number;
+  /** GNU build id, in hexadecimal digits; undefined when it has none. */
+  readonly buildId: string | undefined;
+  /** The image that it was used for; undefined when it fitted none. */
+  readonly image: string | undefined;
+}
+
+export interface SymbolsRecord {
+  /** The files and folders that were asked for. */
+  readonly paths: readonly string[];
+  readonly files: readonly UsedSymbols[];
+}
+
 export interface Partial {
   readonly code: ErrorCode;
   readonly message: string;
@@ -66,9 +108,13 @@ export interface Capture {
   readonly registers: readonly RegisterDefinition[];
   readonly efi: EfiRoots | undefined;
   readonly attempts: readonly ExitAttempt[];
+  /** Undefined when no GetMemoryMap was seen that gave the map key of the last call of ExitBootServices. */
+  readonly memoryMap: MemoryMapRecord | undefined;
   readonly points: readonly Point[];
   /** Things worth knowing about how it was taken. */
   readonly notes: readonly string[];
+  /** Where symbols came from; undefined when none were asked for. */
+  readonly symbols: SymbolsRecord | undefined;
   /** Why the capture is not whole; undefined when it is. */
   readonly partial: Partial | undefined;
 }

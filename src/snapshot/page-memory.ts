@@ -75,9 +75,15 @@ export class RecordingMemory implements PhysMemory, PageSource {
     if (!this.pages.has(page)) this.pages.set(page, { state: "unreadable", code });
   }
 
+  /** As `page`, of the pages that were read ahead too. */
+  pageAhead(page: PhysAddr): MemoryRead | undefined {
+    return this.pages.get(page) ?? this.#ahead.get(page);
+  }
+
   /** Reads pages that will probably be asked for, in one batch: a guess that is right saves a round trip. */
   async readAhead(pages: readonly PhysAddr[]): Promise<void> {
-    await this.#readInto(this.#ahead, pages);
+    const missing = pages.filter((page) => this.pageAhead(page) === undefined);
+    if (missing.length > 0) await this.#readInto(this.#ahead, missing);
   }
 
   /** A whole page is answered with the kept page itself: what is made of one is known of the other. */

@@ -51,7 +51,7 @@ export async function readElfSymbols(source: ByteSource, layout: ElfLayout): Pro
   }
   const names = await readPart(source, strings.offset, strings.size);
   const columns = new SymbolColumns(Number(table.size) / ENTRY);
-  for (let at = 0n; at < table.size; at += CHUNK) {
+  for (let at = 0n; at < table.size && !columns.overflowed; at += CHUNK) {
     const left = table.size - at;
     takeSymbols(await readPart(source, table.offset + at, left < CHUNK ? left : CHUNK), names, columns);
   }

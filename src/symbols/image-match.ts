@@ -12,7 +12,7 @@ export interface SearchImage {
   /** Lower-case hexadecimal digits. */
   readonly buildId?: string | undefined;
   /** Offsets from its base. */
-  readonly sections?: readonly { readonly name: string; readonly offset: number }[];
+  readonly sections?: readonly { readonly name: string; readonly offset: number; readonly size?: number }[];
 }
 
 /** `DxeCore` of `/build/DEBUG/DxeCore.dll`, in lower case. */
@@ -79,17 +79,62 @@ export function isOtherBuild(image: SearchImage, file: SymbolFile): boolean {
   return image.buildId !== undefined && file.buildId !== undefined && image.buildId !== file.buildId;
 }
 
-/** Whether the file holds the symbols of a Linux or Xen that the image is called like. */
-export function isSameKernel(image: SearchImage, file: SymbolFile): boolean {
-  const name = image.name ?? "";
-  if (/^xen/i.test(name)) return file.symbols.find("hyp_traps_vector").length > 0;
-  return (
-    /^linux\b|^vmlinu|^image$/i.test(name) && file.linkBase >= 1n << 63n && file.symbols.find("vectors").length > 0
-  );
+export interface Kernel {
+  readonly kind: "Linux" | "Xen";
+  /** From its first byte to `_end`, its zeroed data included; undefined when the file has no such symbol. */
+  readonly size: bigint | undefined;
+}
+
+/** Which kernel or hypervisor the file holds the symbols of; undefined for anything else. */
+export function kernelOf({ symbols, linkBase }: SymbolFile): Kernel | undefined {
+  const kind = symbols.find("hyp_traps_vector").length > 0 ? "Xen" : "Linux";
+  if (kind === "Linux" && (linkBase < 1n << 63n || symbols.find("vectors").length === 0)) return undefined;
+  const end = symbols.find("_end").at(-1);
+  return { kind, size: end !== undefined && end > linkBase ? end - linkBase : undefined };
+}
+
+/**
+ * The images that a kernel is: as the firmware loaded it, where its EFI stub moved it, where it runs. Its PE header has the same size as
+ * its symbols (SizeOfImage in arch/arm64/kernel/efi-header.S and xen/arch/arm/arm64/head.S is `_end` less its start); when the symbols do not
+ * tell a size, an image that is called like a kernel.
+ */
+export function kernelImages<I extends SearchImage>({ kind, size }: Kernel, images: readonly I[]): I[] {
+  if (size !== undefined) return images.filter((image) => pagesOf(image.size) === pagesOf(size));
+  const called = kind === "Xen" ? /^xen/i : /^linux\b|^vmlinu|^image$/i;
+  const alike = images.filter(({ name }) => called.test(name ?? ""));
+  return alike.length === 1 ? alike : [];
+}
+
+/** An image that is such a kernel by its own header: not of this size, it is of another build. */
+export function bootedKernel<I extends SearchImage>({ kind }: Kernel, images: readonly I[]): I | undefined {
+  return images.find(({ name }) => name === `${kind} arm64 Image`);
 }
 
 /** Whether image and file take the same number of pages: said of a file that was meant, and of one image only. */
 export function isSameSize(image: SearchImage, file: SymbolFile): boolean {
-  const pages = (size: bigint): bigint => (size + 0xfffn) >> 12n;
-  return file.linkSize > 0n && pages(file.linkSize) === pages(image.size);
+  return file.linkSize > 0n && pagesOf(file.linkSize) === pagesOf(image.size);
+}
+
+/** Of a PE image there are a handful. */
+const MAX_COMPARED = 32;
+
+/**
+ * Whether the image has all sections of the file, at the same places and with as many pages: what a linker's map of a PE image tells, which
+ * leaves out `.reloc` and with it the image's size. One section alone says too little. link.exe lists `.text$mn` for a part of `.text`.
+ */
+export function isSameLayout(image: SearchImage, { sections, linkBase }: SymbolFile): boolean {
+  if (sections.length < 2 || sections.length > MAX_COMPARED) return false;
+  return sections.every(({ name, address, size }) =>
+    image.sections?.some(
+      (each) =>
+        each.name === name.split("$", 1)[0] &&
+        BigInt(each.offset) === address - linkBase &&
+        each.size !== undefined &&
+        pagesOf(BigInt(each.size)) === pagesOf(size),
+    ),
+  );
+}
+
+function pagesOf(size: bigint): bigint {
+  return (size + 0xfffn) >> 12n;
 }

@@ -1,16 +1,19 @@
 /**
  * Finds the symbols of images in files and folders that a user gave: by build id, by build path, by name; a file that was meant by itself
- * also as the kernel or hypervisor that an image is, or as the only one of its size.
+ * also as the kernel or hypervisor that an image is, or as the only one of its size or with its sections.
  */
 import { basename } from "node:path";
 import { asEbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
 import { type Candidate, listCandidates, type Skipped } from "./candidates.ts";
 import {
+  bootedKernel,
   commonFolders,
   isOtherBuild,
-  isSameKernel,
+  isSameLayout,
   isSameSize,
+  kernelImages,
+  kernelOf,
   loadBias,
   rankPaths,
   type SearchImage,
@@ -64,8 +67,9 @@ export async function searchSymbols<I extends SearchImage>(
   for (const { path } of candidates.filter(({ meant, path }) => meant && !used.has(path)).slice(0, MAX_MEANT)) {
     const file = await reader.read(path);
     const open = images.filter((image) => !matches.some((match) => match.image === image));
-    const match = file && matchMeant(file, open);
-    if (match !== undefined) matches.push(match);
+    const meant = file && matchMeant(file, open);
+    if (typeof meant === "string") reader.refuse(path, meant);
+    else if (meant !== undefined && meant.length > 0) matches.push(...meant);
     else if (file !== undefined) unmatched.push(file);
   }
   return { matches, unmatched, skipped: reader.skipped };
@@ -170,16 +174,28 @@ async function matchName<I extends SearchImage>(
   return undefined;
 }
 
-function matchMeant<I extends SearchImage>(file: SymbolFile, images: readonly I[]): SymbolMatch<I> | undefined {
+/** The images that a file belongs to, or why it belongs to none although it seems to. */
+function matchMeant<I extends SearchImage>(file: SymbolFile, images: readonly I[]): SymbolMatch<I>[] | string {
   const possible = images.filter((image) => !isOtherBuild(image, file));
-  const kernels = possible.filter((image) => isSameKernel(image, file));
-  const [kernel] = kernels;
-  if (kernel !== undefined && kernels.length === 1)
-    return matched(kernel, file, "kernel", `the symbols of ${kernel.name}`);
-  const alike = possible.filter((image) => isSameSize(image, file));
-  const [image] = alike;
-  if (image === undefined || alike.length > 1) return undefined;
-  return matched(image, file, "size", `the only image of its size, 0x${image.size.toString(16)}`);
+  const kernel = kernelOf(file);
+  if (kernel !== undefined) {
+    const places = kernelImages(kernel, possible);
+    if (places.length > 0)
+      return places.map((image) => matched(image, file, "kernel", `the ${kernel.kind} that it is`));
+    const other = bootedKernel(kernel, possible);
+    if (other !== undefined && kernel.size !== undefined)
+      return `it is of another build than the ${other.name}: 0x${kernel.size.toString(16)} bytes, not 0x${other.size.toString(16)}`;
+  }
+  const laidOut = only(possible.filter((image) => isSameLayout(image, file)));
+  if (laidOut !== undefined)
+    return [matched(laidOut, file, "size", "the only image whose sections have its places and sizes")];
+  const alike = only(possible.filter((image) => isSameSize(image, file)));
+  if (alike === undefined) return [];
+  return [matched(alike, file, "size", `the only image of its size, 0x${alike.size.toString(16)}`)];
+}
+
+function only<T>(list: readonly T[]): T | undefined {
+  return list.length === 1 ? list[0] : undefined;
 }
 
 function matched<I extends SearchImage>(image: I, file: SymbolFile, by: MatchKind, what: string): SymbolMatch<I> {

@@ -2,9 +2,10 @@
  * Symbols by address and by name.
  *
  * Which symbol names an address: the innermost symbol with a size that covers it; else, when the nearest symbol before it has no size
- * (labels of assembler, System.map), that one as far as the next symbol and the end of its section. Of several at the same address: a
- * function before data before a bare label, global before weak before local, then the name with fewer leading underscores, then the
- * lower one. ELF gABI 4.19 says of st_size only that 0 means none or unknown.
+ * (labels of assembler, System.map), that one as far as the next symbol and the end of its section; but a label at the start of something
+ * with a size (`_sinittext`) does not name what comes after that. Of several at the same address: what begins there before a mark of what
+ * ends there, a function before data before a bare label, global before weak before local, then the name with fewer leading underscores,
+ * then the lower one. ELF gABI 4.19 says of st_size only that 0 means none or unknown.
  */
 import { printable } from "../base/text.ts";
 import { joinHalves, type SymbolColumns, type SymbolType, typeOfRank } from "./symbol-columns.ts";
@@ -39,6 +40,8 @@ const MAX_FOUND = 256;
 const MAX_NESTING = 64;
 const NONE = 0xffff_ffff;
 const TOP = (1n << 64n) - 1n;
+/** What linker scripts and assembler code call the first address that no longer belongs: `__hyp_text_end`, `_etext`, `__end_rodata`. */
+const END_MARK = /_end(_[0-9]+)?$|^_+e(text|data|inittext)$|^__end_/;
 
 export class SymbolTable {
   readonly #values: BigUint64Array;
@@ -48,7 +51,7 @@ export class SymbolTable {
   readonly #sections: Uint16Array;
   /** For each symbol the nearest one at or before it that has a size. */
   readonly #sized: Uint32Array;
-  /** For each symbol with a size the one that was still open where it starts. */
+  /** For each symbol with a size the nearest one before it that reaches further. */
   readonly #outer: Uint32Array;
   readonly #bytes: Uint8Array;
   readonly #ends: readonly (bigint | undefined)[];
@@ -77,6 +80,12 @@ export class SymbolTable {
 
   get length(): number {
     return this.#values.length;
+  }
+
+  /** What the table keeps in memory, in bytes. */
+  get byteLength(): number {
+    const columns = [this.#values, this.#sizes, this.#names, this.#ranks, this.#sections, this.#sized, this.#outer];
+    return columns.reduce((sum, column) => sum + column.byteLength, this.#bytes.byteLength);
   }
 
   /** The symbol at an index, 0 … length - 1, by ascending value. */
@@ -147,7 +156,11 @@ export class SymbolTable {
 
   /** The best of the symbols without a size at the nearest value, when they reach as far. */
   #reaching(last: number, address: bigint): number | undefined {
-    return this.#bestAt(last, (i) => this.#sizes[i] === 0n && address < this.#reach(i, last));
+    const sized = this.#sized[last] ?? NONE;
+    const shared = sized !== NONE && this.#values[sized] === this.#values[last];
+    const suits = (i: number): boolean =>
+      this.#sizes[i] === 0n && !(shared && typeOfRank(this.#ranks[i] ?? 0) === "notype");
+    return this.#bestAt(last, (i) => suits(i) && address < this.#reach(i, last));
   }
 
   /** Where a symbol without a size ends: with its section; without one, the last symbol of all stands for its own address alone. */
@@ -156,11 +169,11 @@ export class SymbolTable {
     return end ?? (last + 1 < this.length ? TOP : (this.#values[index] ?? 0n) + 1n);
   }
 
-  /** The best of the symbols with the same value as one of them that suit. */
+  /** The best of the symbols with the same value as one of them that suit; of very many, only some around that one are asked. */
   #bestAt(member: number, suits: (index: number) => boolean): number | undefined {
     const value = this.#values[member] ?? 0n;
     let first = member;
-    while (first > 0 && member - first < MAX_FOUND && this.#values[first - 1] === value) first--;
+    while (first > 0 && member - first < MAX_FOUND - 1 && this.#values[first - 1] === value) first--;
     let best: number | undefined;
     for (let i = first; i < first + MAX_FOUND && this.#values[i] === value; i++) {
       if (suits(i) && (best === undefined || this.#better(i, best))) best = i;
@@ -169,19 +182,29 @@ export class SymbolTable {
   }
 
   #better(one: number, other: number): boolean {
+    const [a, b] = [this.#rawName(one), this.#rawName(other)];
+    if (END_MARK.test(a) !== END_MARK.test(b)) return END_MARK.test(b);
     const byRank = (this.#ranks[one] ?? 0) - (this.#ranks[other] ?? 0);
     if (byRank !== 0) return byRank < 0;
-    const [a, b] = [this.#name(one), this.#name(other)];
     const byUnderscores = underscores(a) - underscores(b);
     return byUnderscores !== 0 ? byUnderscores < 0 : a < b;
   }
 
   #name(index: number): string {
+    return printable(this.#nameBytes(index).toString("utf8"), MAX_NAME);
+  }
+
+  /** One character a byte: to compare the names of hundreds of symbols at one address, which are not to be printed. */
+  #rawName(index: number): string {
+    return this.#nameBytes(index).toString("latin1");
+  }
+
+  #nameBytes(index: number): Buffer {
     const start = this.#names[index] ?? 0;
     // Four bytes a character at most.
     const raw = this.#bytes.subarray(start, start + 4 * MAX_NAME + 1);
     const end = raw.indexOf(0);
-    return printable(Buffer.from(raw.subarray(0, end < 0 ? raw.length : end)).toString("utf8"), MAX_NAME);
+    return Buffer.from(raw.buffer, raw.byteOffset, end < 0 ? raw.length : end);
   }
 }
 
@@ -194,23 +217,27 @@ function underscores(name: string): number {
   return name.search(/[^_]|$/);
 }
 
-/** In one pass over the symbols by value: the nearest one with a size, and for each of those the one it starts in. */
+/**
+ * In one pass over the symbols by value: for each the nearest one with a size, and for each of those the nearest before it that reaches
+ * further. What starts earlier and ends no later covers nothing that this one does not: it never has to be asked.
+ */
 function nest(values: BigUint64Array, sizes: BigUint64Array): [Uint32Array, Uint32Array] {
   const sized = new Uint32Array(values.length).fill(NONE);
   const outer = new Uint32Array(values.length).fill(NONE);
   const open: number[] = [];
-  for (let i = 0; i < values.length; i++) {
+  for (let i = 0, last = NONE; i < values.length; i++) {
     if (sizes[i] !== 0n) {
-      const value = values[i] ?? 0n;
-      while (open.length > 0 && !isOpen(open.at(-1) ?? 0, value)) open.pop();
+      const end = endOf(i);
+      while (open.length > 0 && endOf(open.at(-1) ?? 0) <= end) open.pop();
       outer[i] = open.at(-1) ?? NONE;
       open.push(i);
+      last = i;
     }
-    sized[i] = sizes[i] !== 0n ? i : i > 0 ? (sized[i - 1] ?? NONE) : NONE;
+    sized[i] = last;
   }
   return [sized, outer];
 
-  function isOpen(index: number, value: bigint): boolean {
-    return (values[index] ?? 0n) + (sizes[index] ?? 0n) > value;
+  function endOf(index: number): bigint {
+    return (values[index] ?? 0n) + (sizes[index] ?? 0n);
   }
 }

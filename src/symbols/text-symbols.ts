@@ -21,6 +21,8 @@ export type TextKind = "nm-list" | "gnu-map" | "lld-map" | "msvc-map";
 const MAX_TEXT = 24 << 20;
 const HEAD = 4096;
 const MAX_LINE = 1024;
+/** As many as symbols: a line names one at most, and costs more than its length says. */
+const MAX_LINES = 1_000_000;
 
 const PARSERS: Readonly<Record<TextKind, (lines: Iterable<string>, table: TextTable) => void>> = {
   "nm-list": parseNmList,
@@ -34,8 +36,10 @@ export async function readTextSymbols(source: ByteSource): Promise<Omit<SymbolFi
   if (kind === undefined) throw symbolsUnreadable(source.path, "it is no ELF file, no System.map and no linker's map");
   if (source.size > MAX_TEXT)
     throw symbolsUnreadable(source.path, `it is too large (more than ${MAX_TEXT >> 20} MiB of text)`);
+  const bytes = await source.read(0, source.size);
+  if (hasMoreLines(bytes, MAX_LINES)) throw symbolsUnreadable(source.path, "it has too many lines");
   const table = new TextTable();
-  PARSERS[kind](linesOf(latin1(await source.read(0, source.size))), table);
+  PARSERS[kind](linesOf(latin1(bytes)), table);
   const symbols = table.finish();
   if (table.problem !== undefined) throw symbolsUnreadable(source.path, table.problem);
   return { kind, buildId: undefined, hasLines: false, ...symbols };
@@ -59,6 +63,12 @@ const GNU_BEGINNINGS: readonly string[] = [
   "Memory Configuration",
   "Linker script and memory map",
 ];
+
+function hasMoreLines(bytes: Buffer, most: number): boolean {
+  let count = 0;
+  for (let i = 0; i < bytes.length && count <= most; i++) if (bytes[i] === 0x0a) count++;
+  return count > most;
+}
 
 /** The lines that end, without their ends: the last one of a file that was cut short would name a symbol wrongly. */
 function* linesOf(text: string): Generator<string> {

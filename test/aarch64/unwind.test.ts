@@ -65,6 +65,15 @@ describe("a chain of frame records", () => {
     expect(found.end.reason).toBe("end-of-chain");
   });
 
+  it("ends where a stack was entered by a branch: x30 was the function's own start", async () => {
+    const own = CODE + 0x40n;
+    memory.code(own - 4n, [NOP, SAVE, SET_FP]);
+    memory.data(STACK + 0x10n, STACK + 0x40n, CODE + 0x20n).data(STACK + 0x40n, 0n, own);
+    const found = await trace({ x29: STACK + 0x10n });
+    expect(pcs(found)).toEqual([framed, CODE + 0x20n]);
+    expect(found.end).toMatchObject({ reason: "end-of-chain", text: expect.stringContaining("the stack begins") });
+  });
+
   it.each<[string, bigint, string]>([
     ["points to itself", STACK + 0x10n, "no higher than the one before"],
     ["goes down", STACK + 0x8n, "no higher than the one before"],

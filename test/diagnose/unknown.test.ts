@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { renderDiff, renderFault } from "../../src/cli/render/diff.ts";
-import { readFault } from "../../src/diagnose/fault.ts";
+import { renderDiff } from "../../src/cli/render/diff.ts";
+import { renderFault } from "../../src/cli/render/fault.ts";
 import { findingsOf } from "../../src/diagnose/findings.ts";
+import { type Study, studyCapture } from "../../src/diagnose/study.ts";
 import { diffPoints, findPoint } from "../../src/diff/diff.ts";
 import { type Capture, FAULTS_NOT_WATCHED, type Point } from "../../src/snapshot/model.ts";
 import { readCapture } from "../../src/snapshot/store.ts";
@@ -28,17 +29,22 @@ function without(name: string): (point: Point) => Point {
 }
 
 async function shown(capture: Capture): Promise<string> {
-  const difference = await diffPoints(capture, findPoint(capture, "before"), findPoint(capture, "after"));
-  const fault = await readFault(capture, difference.images);
-  return renderDiff(difference, findingsOf(difference, fault), fault, { all: false, file: "x.ebs" });
+  const study = await studyCapture(capture);
+  const [before, after] = [findPoint(capture, "before"), findPoint(capture, "after")];
+  const difference = await diffPoints(capture, study.images, before, after);
+  return renderDiff(difference, findingsOf(study, difference), study, { all: false, file: "x.ebs" });
+}
+
+function faultText({ fault, names }: Study): string {
+  return fault === undefined ? "" : renderFault(fault, names).join("\n");
 }
 
 describe("a capture", () => {
   it("whose fault has no readable ESR still has the fault", async () => {
     const capture = changed("fault", without("ESR_EL1"));
-    const fault = await readFault(capture, []);
-    expect(fault).toMatchObject({ esr: undefined, pc: { address: 0n } });
-    expect(renderFault(fault as NonNullable<typeof fault>, []).join("\n")).toContain("ESR_EL1  could not be read");
+    const study = await studyCapture(capture);
+    expect(study.fault).toMatchObject({ esr: undefined, pc: { address: 0n } });
+    expect(faultText(study)).toContain("ESR_EL1   could not be read");
     expect(await shown(capture)).toContain(
       "✗ The guest faulted after ExitBootServices: exception whose ESR_EL1 could not be read",
     );
@@ -110,8 +116,8 @@ describe("a capture", () => {
   });
 
   it("without a list of images does not say that an address lies in none", async () => {
-    const fault = await readFault(CAPTURE, []);
-    expect(renderFault(fault as NonNullable<typeof fault>, []).join("\n")).toContain("images not recorded");
+    const study = await studyCapture({ ...CAPTURE, efi: undefined });
+    expect(faultText(study)).toContain("images not recorded");
   });
 
   it("whose call did not return says that the fault came inside it", async () => {

@@ -3,6 +3,7 @@ import { phys } from "../../src/base/address.ts";
 import type { MemoryRead } from "../../src/base/memory.ts";
 import type { RegisterRead } from "../../src/base/registers.ts";
 import { type Difference, defaultPoints, diffPoints, findPoint } from "../../src/diff/diff.ts";
+import { capturedImages } from "../../src/diff/images.ts";
 import type { Capture, Point, PointKind } from "../../src/snapshot/model.ts";
 import { RecordingMemory } from "../../src/snapshot/page-memory.ts";
 import type { FakeMemory } from "../support/fake-memory.ts";
@@ -63,7 +64,8 @@ async function point(
       read.state === "present" ? { ...read, bytes: read.bytes.slice() } : read,
     ]),
   );
-  return { id: kind, kind, time: "", cpu: 0, registers: [registers(values)], memoryRanges: [], pages, complete: true };
+  const base = { time: "", cpu: 0, memoryRanges: [], images: [], complete: true };
+  return { ...base, id: kind, kind, registers: [registers(values)], pages };
 }
 
 function capture(...points: readonly Point[]): Capture {
@@ -71,7 +73,7 @@ function capture(...points: readonly Point[]): Capture {
     ...{ createdAt: "", createdBy: "", qemuVersion: undefined, architecture: "aarch64", threads: ["1"] },
     registers: NAMES.map((name, number) => ({ name, stubName: name, number, bits: 64, feature: "" })),
     efi: { systemTable: SYSTEM_TABLE, bootServices: BOOT_SERVICES, exitBootServices: 0x4750_0000n },
-    ...{ attempts: [], points, notes: [], partial: undefined },
+    ...{ attempts: [], memoryMap: undefined, points, notes: [], symbols: undefined, partial: undefined },
   };
 }
 
@@ -84,7 +86,8 @@ async function differenceOf(
   const before = await point("before", memory);
   edit(memory);
   const after = await point("after", memory, values);
-  return diffPoints(capture(before, after), before, after);
+  const both = capture(before, after);
+  return diffPoints(both, await capturedImages(both), before, after);
 }
 
 describe("the difference of two points", () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { constants, deflateRawSync, inflateSync } from "node:zlib";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
@@ -75,6 +76,37 @@ describe("a capture file", () => {
     const read = decode(encodeCapture(capture));
     expect(read.notes[0]).toBe(long.slice(0, 4096));
     expect(read.partial?.message).toBe(long.slice(0, 4096));
+  });
+
+  it("cuts what it says of symbols to what a reader takes", () => {
+    const file = { path: "p".repeat(5000), size: 1, buildId: "0".repeat(5000), image: "i".repeat(5000) };
+    const symbols = { paths: Array.from({ length: 70 }, () => "q".repeat(5000)), files: Array(1100).fill(file) };
+    const read = decode(encodeCapture({ ...sampleCapture(), symbols })).symbols;
+    expect(read?.paths).toEqual(Array.from({ length: 64 }, () => "q".repeat(4096)));
+    expect(read?.files).toHaveLength(1024);
+    const cut = { path: "p".repeat(4096), size: 1, buildId: "0".repeat(4096), image: "i".repeat(4096) };
+    expect(read?.files[1023]).toEqual(cut);
+  });
+
+  it("of version 1's first days has no memory map, no symbols and no images beside the firmware's", () => {
+    const { json, pages } = partsOf(sampleCapture());
+    delete json.memoryMap;
+    delete json.symbols;
+    for (const point of json.points) delete point.images;
+    const read = decode(packFile({ chunks: [metaChunk(json), pages, END_CHUNK] }));
+    const points = sampleCapture().points.map((point) => ({ ...point, images: [] }));
+    const old = { ...sampleCapture(), memoryMap: undefined, symbols: undefined, points };
+    expect(captureText(read)).toBe(captureText(old));
+  });
+
+  it("of those days is the fixture, of a real guest", () => {
+    const read = decode(readFileSync(new URL("../fixtures/boot-service.ebs", import.meta.url)));
+    expect(read.points.map(({ id, images }) => [id, images])).toEqual([
+      ["before", []],
+      ["after", []],
+      ["fault", []],
+    ]);
+    expect(read.points.every(({ pages }) => pages.size > 0)).toBe(true);
   });
 
   it("is read over parts of kinds that are not known", () => {
@@ -252,6 +284,25 @@ describe("a description that does not fit", () => {
     ["a fraction for a page number", (json) => (json.points[0].present[0] = 0.5)],
     ["an address of more than 64 bits", (json) => (json.efi.systemTable = "0x10000000000000000")],
     ["an address that is a number", (json) => (json.efi.systemTable = 1)],
+    ["a memory map without an address", (json) => delete json.memoryMap.address],
+    ["a memory map at a number", (json) => (json.memoryMap.address = 1)],
+    ["a memory map of more than 64 bits", (json) => (json.memoryMap.size = "0x10000000000000000")],
+    ["a descriptor version of more than 32 bits", (json) => (json.memoryMap.descriptorVersion = 2 ** 32)],
+    ["a negative descriptor version", (json) => (json.memoryMap.descriptorVersion = -1)],
+    ["a map key that is no number", (json) => (json.memoryMap.mapKey = "key")],
+    ["a memory map that is a list", (json) => (json.memoryMap = [])],
+    ["an image without a base", (json) => delete json.points[1].images[0].base],
+    ["an image at a number", (json) => (json.points[1].images[0].physical = 0x4020_0000)],
+    ["images that are no list", (json) => (json.points[1].images = {})],
+    ["65 images", (json) => (json.points[1].images = Array(65).fill(json.points[1].images[0]))],
+    ["65 paths of symbols", (json) => (json.symbols.paths = Array(65).fill("x"))],
+    ["1,025 files of symbols", (json) => (json.symbols.files = Array(1025).fill(json.symbols.files[0]))],
+    ["a path of 4,097 characters", (json) => (json.symbols.files[0].path = "x".repeat(4097))],
+    ["an image name of 4,097 characters", (json) => (json.symbols.files[0].image = "x".repeat(4097))],
+    ["a symbol file of a negative size", (json) => (json.symbols.files[0].size = -1)],
+    ["a symbol file without a path", (json) => delete json.symbols.files[0].path],
+    ["a build id that is a number", (json) => (json.symbols.files[0].buildId = 7)],
+    ["symbols without files", (json) => delete json.symbols.files],
     ["text of more than 4,096 characters", (json) => (json.notes = ["x".repeat(4097)])],
   ];
 
@@ -259,6 +310,15 @@ describe("a description that does not fit", () => {
     const { json, pages } = partsOf(sampleCapture());
     change(json);
     expect(codeOf(packFile({ chunks: [metaChunk(json), pages, END_CHUNK] }))).toBe("capture-corrupt");
+  });
+
+  it("is read whatever else stands beside what is known", () => {
+    const { json, pages } = partsOf(sampleCapture());
+    for (const at of [json, json.efi, json.attempts[0], json.memoryMap, json.symbols, json.points[1].images[0]]) {
+      at.more = "than is known";
+    }
+    const read = decode(packFile({ chunks: [metaChunk(json), pages, END_CHUNK] }));
+    expect(captureText(read)).toBe(captureText(sampleCapture()));
   });
 
   it("is refused or read, but breaks nothing: 1,000 descriptions with a value replaced", () => {

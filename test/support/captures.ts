@@ -77,6 +77,7 @@ function point(threads: number, registers: readonly RegisterDefinition[]): fc.Ar
     registers: fc.array(row, { minLength: threads, maxLength: threads }),
     memoryRanges: fc.array(memoryRange, { maxLength: 3 }),
     pages,
+    images: fc.array(fc.record({ base: word, physical: word, size: word }), { maxLength: 3 }),
     complete: fc.boolean(),
   });
 }
@@ -86,6 +87,28 @@ const attempt = fc.record({
   mapKey: word,
   returnAddress: word,
   status: fc.option(word, { nil: undefined }),
+});
+
+const memoryMap = fc.record({
+  address: word,
+  size: word,
+  descriptorSize: word,
+  descriptorVersion: fc.nat({ max: 0xffff_ffff }),
+  mapKey: word,
+  caller: word,
+});
+
+const symbols = fc.record({
+  paths: fc.array(text, { maxLength: 2 }),
+  files: fc.array(
+    fc.record({
+      path: text,
+      size: count,
+      buildId: fc.option(text, { nil: undefined }),
+      image: fc.option(text, { nil: undefined }),
+    }),
+    { maxLength: 2 },
+  ),
 });
 
 export const anyCapture: fc.Arbitrary<Capture> = fc
@@ -100,6 +123,8 @@ export const anyCapture: fc.Arbitrary<Capture> = fc
       registers: fc.constant(registers),
       efi: fc.option(fc.record({ systemTable: word, bootServices: word, exitBootServices: word }), { nil: undefined }),
       attempts: fc.array(attempt, { maxLength: 2 }),
+      memoryMap: fc.option(memoryMap, { nil: undefined }),
+      symbols: fc.option(symbols, { nil: undefined }),
       points: fc.array(point(threads.length, registers), { maxLength: 3 }),
       notes: fc.array(text, { maxLength: 2 }),
       partial: fc.option(fc.record({ code: errorCode, message: text }), { nil: undefined }),
@@ -131,7 +156,7 @@ export function sampleCapture(): Capture {
   }));
   const ranges = [{ start: phys(0x4000_0000n), size: 0x800_0000n, kind: "ram", name: "mach-virt.ram" }] as const;
   const present = (seed: number): MemoryRead => ({ state: "present", bytes: noisyPage(seed) });
-  const base = { time: "2026-11-22T11:00:00.000Z", cpu: 1, memoryRanges: ranges, complete: true };
+  const base = { time: "2026-11-22T11:00:00.000Z", cpu: 1, memoryRanges: ranges, images: [], complete: true };
   return {
     createdAt: "2026-11-22T11:00:01.000Z",
     createdBy: "ebscope 0.1.0",
@@ -141,6 +166,10 @@ export function sampleCapture(): Capture {
     registers: definitions,
     efi: { systemTable: 0x1_3f00_0018n, bootServices: 0x1_3f00_1000n, exitBootServices: 0x1_3e00_2000n },
     attempts: [{ imageHandle: 1n, mapKey: 2n, returnAddress: 0xffff_0000_0000_0004n, status: 0n }],
+    memoryMap: {
+      ...{ address: 0x4400_0018n, size: 96n, descriptorSize: 48n, descriptorVersion: 1 },
+      ...{ mapKey: 2n, caller: 0x4410_0004n },
+    },
     points: [
       {
         ...base,
@@ -163,9 +192,14 @@ export function sampleCapture(): Capture {
           [phys(0x4000_1000n) as never, present(3)],
           [phys(0x4000_2000n) as never, { state: "unreadable", code: "read-failed" }],
         ]),
+        images: [{ base: 0xffff_8000_0800_0000n, physical: 0x4020_0000n, size: 0x20_0000n }],
       },
     ],
     notes: ["a note"],
+    symbols: {
+      paths: ["symbols"],
+      files: [{ path: "symbols/a.debug", size: 4096, buildId: "0123abcd", image: "DxeCore" }],
+    },
     partial: { code: "timed-out", message: "in the middle" },
   };
 }

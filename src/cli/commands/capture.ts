@@ -21,8 +21,9 @@ import { printData, printError, progress } from "../output.ts";
 import { openRecording, type RecordFlags, type Recording } from "../recording.ts";
 import { CREATED_BY } from "../version.ts";
 import { printDiff } from "./diff.ts";
+import { type SymbolFlags, studyWith } from "./open.ts";
 
-export interface CaptureFlags extends RecordFlags {
+export interface CaptureFlags extends RecordFlags, SymbolFlags {
   readonly watch?: number;
   readonly timeout?: number;
   readonly findTimeout?: number;
@@ -156,9 +157,11 @@ function tellMemory(flags: { readonly quiet?: boolean }, text: string | undefine
 async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags): Promise<number> {
   if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
   const file = flags.out ?? DEFAULT_OUT;
-  await writeCapture(file, capture);
+  const study = await studyWith(capture, flags);
+  const { remember } = study.symbols;
+  await writeCapture(file, remember === undefined ? capture : { ...capture, symbols: remember });
   tell(flags, `wrote ${printable(file)}${error === undefined ? "" : " (partial)"}`);
-  if (capture.points.length > 1) await printDiff(capture, file, flags.json ? { json: true } : {});
+  if (capture.points.length > 1) await printDiff(study, file, flags.json ? { json: true } : {});
   if (error !== undefined) {
     printError(error);
     return has(capture, "after") ? EXIT.failed : exitCodeOf(error);

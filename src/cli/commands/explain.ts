@@ -1,41 +1,41 @@
-/** `ebscope explain FILE VA` */
+/** `ebscope explain FILE ADDRESS` */
 import { EbscopeError } from "../../base/error.ts";
-import { hex16, parseInteger } from "../../base/hex.ts";
-import { printable } from "../../base/text.ts";
-import { placeOf } from "../../diagnose/fault.ts";
-import { placeText } from "../../diagnose/findings.ts";
+import { hex16 } from "../../base/hex.ts";
+import { placeText } from "../../diagnose/place.ts";
 import { walksOf } from "../../diagnose/walks.ts";
-import { capturedImages } from "../../diff/point-view.ts";
 import { encodeExplanation } from "../../server/encode.ts";
-import { readCapture } from "../../snapshot/store.ts";
+import { addressIn } from "../address.ts";
 import { EXIT } from "../exit-code.ts";
 import { jsonText, printData } from "../output.ts";
 import { renderExplanation } from "../render/explain.ts";
 import { style } from "../render/style.ts";
-import { regimeNamed, viewOf } from "./open.ts";
+import { openStudy, regimeNamed, type SymbolFlags, viewOf } from "./open.ts";
 
-export interface ExplainFlags {
+export interface ExplainFlags extends SymbolFlags {
+  /** A name, in the place of the address. */
+  readonly at?: string;
   readonly regime?: string;
   readonly cpu?: number;
   readonly json?: boolean;
 }
 
-export async function explainCommand(file: string, text: string, flags: ExplainFlags): Promise<number> {
-  const va = parseInteger(text);
-  if (va === undefined) {
-    throw new EbscopeError("usage", `Cannot explain ${JSON.stringify(printable(text, 40))}: it is no address`, {
-      next: "Give an address, such as 0x40000000.",
-    });
+export async function explainCommand(file: string, argument: string | undefined, flags: ExplainFlags): Promise<number> {
+  const text = argument ?? flags.at;
+  if (text === undefined || (argument !== undefined && flags.at !== undefined)) {
+    throw new EbscopeError("usage", "Cannot tell what to explain: give one address, or --at NAME");
   }
-  const capture = await readCapture(file);
+  const study = await openStudy(file, flags);
+  const { capture, names } = study;
+  const va = addressIn(study, text);
   const regime = flags.regime === undefined ? undefined : regimeNamed(flags.regime);
   const [first] = capture.points;
-  if (first !== undefined) viewOf(capture, first, flags.cpu);
+  const view = first === undefined ? undefined : viewOf(capture, first, flags.cpu);
   const walks = walksOf(capture, va, flags.cpu, regime);
   if (flags.json) printData(jsonText(encodeExplanation(va, walks)));
   else {
-    const place = placeText(placeOf(await capturedImages(capture), va));
-    printData([style.heading(`${hex16(va)}  ${place}`), ...renderExplanation(walks)].join("\n"));
+    const place = names.place(va, view);
+    const type = place.memoryType === undefined ? "" : style.quiet(`  ${place.memoryType}`);
+    printData([style.heading(`${hex16(va)}  ${placeText(place)}`) + type, ...renderExplanation(walks)].join("\n"));
   }
   return EXIT.done;
 }

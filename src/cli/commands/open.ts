@@ -2,9 +2,47 @@
 import { isRegimeName, REGIME_NAMES, type RegimeName } from "../../aarch64/regime-model.ts";
 import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
+import { type Study, studyCapture } from "../../diagnose/study.ts";
+import type { SymbolChoice, SymbolsUsed } from "../../diagnose/symbols-used.ts";
 import { findPoint, regimeNames } from "../../diff/diff.ts";
 import { PointView } from "../../diff/point-view.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
+import { readCapture } from "../../snapshot/store.ts";
+import { progress } from "../output.ts";
+
+export interface SymbolFlags {
+  /** Paths; false with --no-symbols. */
+  readonly symbols?: readonly string[] | false;
+}
+
+/** Reads a capture and works out what is in it, with the symbols that were asked for. */
+export async function openStudy(file: string, flags: SymbolFlags): Promise<Study> {
+  return studyWith(await readCapture(file), flags);
+}
+
+/** What is worth knowing of the symbols goes to stderr. */
+export async function studyWith(capture: Capture, flags: SymbolFlags): Promise<Study> {
+  const study = await studyCapture(capture, symbolChoice(flags));
+  for (const line of symbolNotes(study.symbols)) progress(line);
+  return study;
+}
+
+function symbolChoice({ symbols }: SymbolFlags): SymbolChoice {
+  if (symbols === false) return "none";
+  return symbols ?? "remembered";
+}
+
+/** Notes of files that were left out. */
+const MAX_NOTES = 8;
+
+function symbolNotes({ skipped, unmatched }: SymbolsUsed): string[] {
+  const notes = [
+    ...skipped.map(({ path, why }) => `symbols of ${path} are not used: ${why}`),
+    ...unmatched.map(({ name }) => `symbols of ${name} fit no image of the capture`),
+  ];
+  const more = notes.length - MAX_NOTES;
+  return [...notes.slice(0, MAX_NOTES), ...(more > 0 ? [`… and ${more} more symbol files`] : [])];
+}
 
 /** The point that `--at` names; without it `after`, else the last one. */
 export function pointAt(capture: Capture, id: string | undefined): Point {

@@ -2,54 +2,56 @@
 import { EbscopeError } from "../../base/error.ts";
 import { hex, hex16, sizeText } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
-import { readFault } from "../../diagnose/fault.ts";
+import type { Study } from "../../diagnose/study.ts";
 import { type Coverage, coverageOf } from "../../diff/diff.ts";
-import { capturedImages } from "../../diff/point-view.ts";
-import { encodeFault, encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
+import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
-import { readCapture } from "../../snapshot/store.ts";
+import { addressesIn } from "../address.ts";
 import { SHOWN, type Shown } from "../defaults.ts";
 import { EXIT } from "../exit-code.ts";
-import { filterMappings, type MappingFlags, refuseMappingFlags } from "../mapping-filter.ts";
-import { jsonText, printData, progress } from "../output.ts";
-import { renderCoverage, renderFault } from "../render/diff.ts";
+import { filterMappings } from "../mapping-filter.ts";
+import { jsonText, type Output, printData, progress } from "../output.ts";
+import { renderCoverage } from "../render/diff.ts";
 import { renderMappings } from "../render/mappings.ts";
 import { renderRegisters } from "../render/registers.ts";
 import { style, table } from "../render/style.ts";
-import { pointAt, regimesOf, viewOf } from "./open.ts";
-
-export interface ShowFlags extends MappingFlags {
-  readonly at?: string;
-  readonly regime?: string;
-  readonly cpu?: number;
-  readonly json?: boolean;
-}
+import { refuseOtherFlags, type ShowFlags } from "../show-flags.ts";
+import { openStudy, pointAt, regimesOf, viewOf } from "./open.ts";
+import { showBacktrace, showEfi, showFault, showFindings, showImages, showMemoryMap } from "./show-study.ts";
 
 export async function showCommand(file: string, what: string, flags: ShowFlags): Promise<number> {
   const shown = SHOWN.find((each) => each === what);
-  if (shown !== undefined && shown !== "mappings") refuseMappingFlags(flags, shown);
   if (shown === undefined) {
     throw new EbscopeError("usage", `Cannot show ${JSON.stringify(printable(what, 40))}: give ${SHOWN.join(", ")}`);
   }
-  printData(await show(await readCapture(file), shown, flags));
+  refuseOtherFlags(flags, shown);
+  printData(await show(await openStudy(file, flags), shown, flags));
   return EXIT.done;
 }
 
-/** Text, or JSON in pieces. */
-type Output = string | Iterable<string>;
-
-async function show(capture: Capture, what: Shown, flags: ShowFlags): Promise<Output> {
+async function show(study: Study, what: Shown, flags: ShowFlags): Promise<Output> {
+  const { capture } = study;
   switch (what) {
     case "points":
       return showPoints(capture, flags);
-    case "fault":
-      return showFault(capture, flags);
     case "registers":
       return showRegisters(capture, pointAt(capture, flags.at), flags);
     case "mappings":
-      return showMappings(capture, pointAt(capture, flags.at), flags);
+      return showMappings(study, pointAt(capture, flags.at), flags);
     case "tables":
       return showTables(capture, pointAt(capture, flags.at), flags);
+    case "images":
+      return showImages(study, flags);
+    case "memmap":
+      return showMemoryMap(study, flags);
+    case "efi":
+      return showEfi(study, flags);
+    case "fault":
+      return showFault(study, flags);
+    case "backtrace":
+      return showBacktrace(study, flags);
+    case "findings":
+      return showFindings(study, flags);
   }
 }
 
@@ -60,7 +62,7 @@ function warnOfGaps(gaps: readonly Coverage[]): void {
 
 function heading(point: Point): string {
   const state = point.complete ? "" : style.warn("  INCOMPLETE: the guest was lost while it was taken");
-  return style.quiet(`point ${point.id}, ${point.time}`) + state;
+  return style.quiet(`point ${point.id}, ${printable(point.time, 40)}`) + state;
 }
 
 function showPoints(capture: Capture, flags: ShowFlags): Output {
@@ -73,20 +75,11 @@ function showPoints(capture: Capture, flags: ShowFlags): Output {
     regimes.join(" "),
     `${pages.present} pages${pages.absent + pages.unreadable > 0 ? `, ${pages.absent} absent, ${pages.unreadable} unreadable` : ""}`,
     complete ? "complete" : style.warn("incomplete"),
-    time,
+    printable(time, 40),
   ]);
-  const partial = capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message)}`)];
+  const partial =
+    capture.partial === undefined ? [] : [style.warn(`PARTIAL: ${printable(capture.partial.message, 500)}`)];
   return [...table(rows, ""), ...capture.notes.map((note) => printable(note, 500)), ...partial].join("\n");
-}
-
-async function showFault(capture: Capture, flags: ShowFlags): Promise<Output> {
-  const images = await capturedImages(capture);
-  const fault = await readFault(capture, images);
-  if (fault === undefined) {
-    const ids = capture.points.map(({ id }) => id).join(", ");
-    throw new EbscopeError("no-such-point", `Cannot show the fault: the capture has none (its points: ${ids})`);
-  }
-  return flags.json ? jsonText(encodeFault(fault, images)) : renderFault(fault, images).join("\n");
 }
 
 function showRegisters(capture: Capture, point: Point, flags: ShowFlags): Output {
@@ -98,17 +91,22 @@ function showRegisters(capture: Capture, point: Point, flags: ShowFlags): Output
   return [heading(point), ...renderRegisters(capture, point, { cpu: wanted })].join("\n");
 }
 
-async function showMappings(capture: Capture, point: Point, flags: ShowFlags): Promise<Output> {
+function showMappings(study: Study, point: Point, flags: ShowFlags): Output {
+  const { capture, images } = study;
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
-  const { lists, compared } = filterMappings(capture, view, names, flags);
+  const { lists, compared } = filterMappings(capture, view, names, flags, (text) => onlyAddress(study, text));
   const gaps = [view, ...(compared === undefined ? [] : [compared])].flatMap((each) => coverageOf(each, names));
-  const images = await capturedImages(capture);
   if (flags.json) {
     warnOfGaps(gaps);
     return jsonText(encodeMappings(lists, images));
   }
   return [heading(point), ...renderMappings(lists, images), ...renderCoverage(gaps, 20)].join("\n");
+}
+
+function onlyAddress(study: Study, text: string): bigint | undefined {
+  const found = addressesIn(study, text);
+  return found.length === 1 ? found[0] : undefined;
 }
 
 function showTables(capture: Capture, point: Point, flags: ShowFlags): Output {

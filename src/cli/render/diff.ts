@@ -1,19 +1,18 @@
 /** The diff for people: the verdict first, then what changed, on one screen. */
 
-import { hex, hex16 } from "../../base/hex.ts";
+import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
-import type { Fault, Place } from "../../diagnose/fault.ts";
-import { type Finding, placeNote } from "../../diagnose/findings.ts";
-import type { PointWalk } from "../../diagnose/walks.ts";
+import type { Finding } from "../../diagnose/findings.ts";
+import { MemoryTypes } from "../../diagnose/memory-types.ts";
+import type { Study } from "../../diagnose/study.ts";
 import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
-import type { LoadedImage } from "../../efi/images.ts";
 import { statusName } from "../../efi/structures.ts";
+import { memoryTypeOf } from "../../server/encode.ts";
 import { type Capture, FAULTS_NOT_WATCHED } from "../../snapshot/model.ts";
-import { renderChain } from "./chain.ts";
+import { renderFault } from "./fault.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
 import { renderRegisterChanges } from "./registers.ts";
 import { style, table } from "./style.ts";
-import { renderWalks } from "./walk.ts";
 
 /** Rows of a list that fit one screen together with the rest. */
 const SCREEN_ROWS = 12;
@@ -26,19 +25,23 @@ export interface DiffOptions {
 export function renderDiff(
   difference: Difference,
   findings: readonly Finding[],
-  fault: Fault | undefined,
+  study: Study,
   options: DiffOptions,
 ): string {
+  const { fault, names, memoryMap } = study;
   const { capture, after } = difference;
   const limit = options.all ? Number.POSITIVE_INFINITY : SCREEN_ROWS;
+  const types = new MemoryTypes(memoryMap);
   const lines = [
-    ...renderHeader(difference, options.file),
+    // The cause is what was asked for: it comes first.
     ...findings.filter(({ severity }) => severity !== "info").map(findingLine),
+    ...renderHeader(difference, study, options.file),
     "",
     ...renderMappingChanges(difference.mappings, {
       limit,
       judged: isCall(difference),
       unknown: difference.coverage.length,
+      memoryType: (change) => memoryTypeOf(change, types),
     }),
     "",
     ...renderRegisterChanges(difference.registers, { all: options.all, vcpus: capture.threads.length }),
@@ -46,12 +49,16 @@ export function renderDiff(
     ...renderTables(difference, limit),
     ...renderEfi(difference.efi, options.all),
     ...renderCoverage(difference.coverage, limit),
-    ...(fault === undefined ? renderEnding(capture, after.point.id) : ["", ...renderFault(fault, difference.images)]),
+    ...(fault === undefined ? renderEnding(capture, after.point.id) : ["", ...renderFault(fault, names)]),
   ];
   return `${lines.join("\n")}\n`;
 }
 
-function renderHeader({ capture, before, after, notes, regimes: uses }: Difference, file: string): string[] {
+function renderHeader(
+  { capture, before, after, notes, regimes: uses }: Difference,
+  { firmware }: Study,
+  file: string,
+): string[] {
   const once = uses
     .filter(({ from, to }) => from !== to)
     .map(({ regime, from }) => `${regime} (${from ? before.point.id : after.point.id})`)
@@ -71,6 +78,7 @@ function renderHeader({ capture, before, after, notes, regimes: uses }: Differen
   return [
     style.heading([returned, `${before.point.id} → ${after.point.id}`].filter((text) => text !== "").join("   ")),
     style.quiet(`${printable(file)}: QEMU ${printable(capture.qemuVersion ?? "?")}, ${whose}, ${regimes}`),
+    ...(firmware === undefined ? [] : [style.quiet(`  firmware ${firmware.name}`)]),
     ...partial,
     ...[...capture.notes, ...notes].map((note) => style.warn(`  ${printable(note, 500)}`)),
     ...(once === "" ? [] : [style.quiet(`  in use at one point only: ${once}`)]),
@@ -145,34 +153,4 @@ function renderEnding(capture: Capture, to: string): string[] {
   if (capture.notes.includes(FAULTS_NOT_WATCHED))
     return ["", `${style.heading("Afterwards")}  faults were not watched for`];
   return ["", `${style.heading("Afterwards")}  no fault in the time watched (point later: --to later)`];
-}
-
-/** `show FILE fault` and the end of the diff. */
-export function renderFault(fault: Fault, images: readonly LoadedImage[]): string[] {
-  const { vector, syndrome, level, esr, pc, far, linkRegister } = fault;
-  const how = vector === undefined ? "exception" : `${vector.kind} exception from ${vector.from}`;
-  const rows = [
-    placeRow("PC", pc),
-    esr === undefined
-      ? [`ESR_EL${level}`, "could not be read", ""]
-      : [`ESR_EL${level}`, hex(esr), `EC 0x${syndrome?.ec.toString(16)}: ${syndrome?.summary}`],
-    ...(far === undefined ? [] : [[`FAR_EL${level}`, hex(far), ""]]),
-    placeRow("x30", linkRegister),
-  ];
-  return [
-    style.bad(style.heading(`Fault on vCPU ${fault.cpu}, taken to EL${level}: ${how}`)),
-    ...table(rows),
-    ...renderWalkOf("PC", pc?.address, fault.pcWalks),
-    ...renderWalkOf("FAR", far, fault.farWalks),
-    ...renderChain(fault, images),
-  ];
-}
-
-function placeRow(name: string, place: Place | undefined): string[] {
-  return place === undefined ? [name, "could not be read", ""] : [name, hex(place.address), placeNote(place)];
-}
-
-function renderWalkOf(name: string, address: bigint | undefined, walks: readonly PointWalk[]): string[] {
-  if (address === undefined || walks.length === 0) return [];
-  return [style.heading(`Walk of ${name} ${hex16(address)}`), ...renderWalks(walks)];
 }

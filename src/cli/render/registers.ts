@@ -3,8 +3,9 @@ import { hostExtensions } from "../../aarch64/machine-state.ts";
 import { type DecodedField, decodeFields, type RegisterClass, registerClass } from "../../aarch64/registers/index.ts";
 import { hex } from "../../base/hex.ts";
 import { littleEndianValue } from "../../base/registers.ts";
-import { plural } from "../../base/text.ts";
+import { plural, printable } from "../../base/text.ts";
 import { isKnownChange, type RegisterChange } from "../../diff/registers.ts";
+import { fieldChangeTexts } from "../../report/words.ts";
 import { type Capture, type Point, pointRegisters } from "../../snapshot/model.ts";
 import { style, table } from "./style.ts";
 
@@ -25,7 +26,7 @@ export function renderRegisterChanges(
   const ordered = [...listed].sort((a, b) => rank(a.class) - rank(b.class));
   const rows = ordered.map((change) => [
     ...(options.vcpus > 1 ? [`vCPU ${change.cpu}`] : []),
-    change.name,
+    nameText(change.name),
     `${value(change.before)} → ${value(change.after)}`,
     fieldChangesText(change, options.all),
   ]);
@@ -56,18 +57,18 @@ function countsText(changes: readonly RegisterChange[]): string {
   return [...counts].map(([kind, count]) => `${count} ${kind}`).join(", ");
 }
 
+/** Names come from the stub. */
+function nameText(name: string): string {
+  return printable(name, 40);
+}
+
 /** Fields shown of one register before the rest is counted. */
 const MAX_FIELDS = 4;
-/** A field with a larger value is an address or a number that stands in the register's own value already. */
-const LARGEST_SHOWN = 0xffffn;
-
 /** `M 0x1 → 0x0 (disabled), …` */
-function fieldChangesText({ fields }: RegisterChange, all: boolean): string {
-  const shown = fields.filter(({ before, after }) => before <= LARGEST_SHOWN && after <= LARGEST_SHOWN);
-  const texts = shown
-    .slice(0, all ? shown.length : MAX_FIELDS)
-    .map(({ name, before, after, meaning }) => `${name} ${hex(before)} → ${hex(after)} (${meaning})`);
-  const more = shown.length - texts.length;
+function fieldChangesText(change: RegisterChange, all: boolean): string {
+  const every = fieldChangeTexts(change);
+  const texts = every.slice(0, all ? every.length : MAX_FIELDS);
+  const more = every.length - texts.length;
   return [...texts, ...(more > 0 ? [style.quiet(`${plural(more, "field")} more`)] : [])].join(", ");
 }
 
@@ -84,7 +85,10 @@ export function renderRegisters(
       const read = row[i];
       const shown = read?.state === "present" ? hex(littleEndianValue(read.bytes)) : (read?.state ?? "not captured");
       const fields = read?.state === "present" ? decodeFields(name, littleEndianValue(read.bytes), { e2h }) : [];
-      return { kind: registerClass(name), cells: [name, shown, fieldsText(fields, name === stubName ? "" : stubName)] };
+      return {
+        kind: registerClass(name),
+        cells: [nameText(name), shown, fieldsText(fields, name === stubName ? "" : stubName)],
+      };
     });
     const ordered = [...rows].sort((a, b) => rank(a.kind) - rank(b.kind));
     return [style.heading(`vCPU ${cpu}`), ...table(ordered.map(({ cells }) => cells))];
@@ -94,5 +98,5 @@ export function renderRegisters(
 /** The fields that are not zero; and the stub's own name where it is another. */
 function fieldsText(fields: readonly DecodedField[], stubName: string): string {
   const set = fields.filter((field) => field.value !== 0n).map(({ name, value: bits }) => `${name}=${hex(bits)}`);
-  return [...set, ...(stubName === "" ? [] : [style.quiet(`(${stubName})`)])].join(" ");
+  return [...set, ...(stubName === "" ? [] : [style.quiet(`(${nameText(stubName)})`)])].join(" ");
 }

@@ -1,6 +1,5 @@
 /** Colours and columns for people. Colour only on a terminal, and never with NO_COLOR. */
 import pc from "picocolors";
-import type { Access, Permission } from "../../aarch64/permissions.ts";
 
 const colours = pc.createColors(process.stdout.isTTY === true && process.env.NO_COLOR === undefined);
 
@@ -11,22 +10,6 @@ export const style = {
   warn: (text: string): string => colours.yellow(text),
   bad: (text: string): string => colours.red(text),
 };
-
-/** `RO+X`, `RW+NX`, `RWX`: what the access allows, in the words that firmware people use; `R?-`: a `?` cannot be told. */
-export function accessText({ read, write, execute }: Access): string {
-  if (read === null || write === null || execute === null) {
-    return [letter(read, "R"), letter(write, "W"), letter(execute, "X")].join("");
-  }
-  if (!read && !write && !execute) return "none";
-  if (!read) return execute ? "X only" : "W only";
-  if (write) return execute ? "RWX" : "RW+NX";
-  return execute ? "RO+X" : "RO+NX";
-}
-
-function letter(permission: Permission, name: string): string {
-  if (permission === null) return "?";
-  return permission ? name : "-";
-}
 
 /** Columns as wide as their widest cell; the last is left as it is. */
 export function table(rows: readonly (readonly string[])[], indent = "  "): string[] {

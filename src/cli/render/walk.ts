@@ -1,10 +1,12 @@
 /** The walk of an address, level by level, as text. */
+
+import { accessText } from "../../aarch64/permissions.ts";
 import type { Translation, WalkStep } from "../../aarch64/translate.ts";
 import { ERROR_CODES } from "../../base/error.ts";
 import { hex, hex16 } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import type { PointWalk } from "../../diagnose/walks.ts";
-import { accessText, style, table } from "./style.ts";
+import { style, table } from "./style.ts";
 
 /** Walks that read alike, with the points they are of, in the order of the points. */
 export interface WalkGroup {

@@ -1,0 +1,104 @@
+/** `ebscope report FILE --html OUT --markdown OUT` */
+import { randomBytes } from "node:crypto";
+import { open, rename, rm, stat } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import { EbscopeError } from "../../base/error.ts";
+import { systemError, systemReason } from "../../base/system-error.ts";
+import { printable } from "../../base/text.ts";
+import type { Study } from "../../diagnose/study.ts";
+import { type Difference, defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
+import { buildReport, type Report, renderHtml, renderMarkdown } from "../../report/index.ts";
+import { EXIT } from "../exit-code.ts";
+import { printData, progress } from "../output.ts";
+import { CREATED_BY } from "../version.ts";
+import { openStudy, type SymbolFlags } from "./open.ts";
+
+export interface ReportFlags extends SymbolFlags {
+  readonly from?: string;
+  readonly to?: string;
+  readonly html?: string;
+  /** True without a file: stdout. */
+  readonly markdown?: string | true;
+}
+
+/** A writer and where its text goes. */
+interface Output {
+  readonly render: (report: Report) => string;
+  readonly to: string;
+}
+
+const STDOUT = "-";
+
+export async function reportCommand(file: string, flags: ReportFlags): Promise<number> {
+  const outputs = outputsOf(flags);
+  refuseOutputs(outputs, file);
+  const study = await openStudy(file, flags);
+  const options = { file: basename(file), version: CREATED_BY };
+  const report = buildReport(study, await differenceOf(study, flags), options);
+  const texts = outputs.map(({ render, to }) => ({ to, text: render(report) }));
+  for (const { to, text } of texts) await put(to, text);
+  return EXIT.done;
+}
+
+function outputsOf({ html, markdown }: ReportFlags): readonly Output[] {
+  return [
+    ...(html === undefined ? [] : [{ render: renderHtml, to: html }]),
+    ...(markdown === undefined ? [] : [{ render: renderMarkdown, to: markdown === true ? STDOUT : markdown }]),
+  ];
+}
+
+function refuseOutputs(outputs: readonly Output[], file: string): void {
+  const refuse = (state: string, next: string): never => {
+    throw new EbscopeError("usage", `Cannot write a report: ${state}`, { next });
+  };
+  if (outputs.length === 0) refuse("no form was asked for", "Give --html OUT, --markdown [OUT], or both.");
+  const [first, second] = outputs.map(({ to }) => (to === STDOUT ? to : resolve(to)));
+  if (first === second) refuse("both forms would go to one place", "Give each a file of its own.");
+  // `report --markdown one.ebs two.ebs` is soon typed, and captures cannot be taken again.
+  const capture = outputs.find(({ to }) => to.endsWith(".ebs") || resolve(to) === resolve(file));
+  if (capture !== undefined) {
+    refuse(`${printable(capture.to)} is the name of a capture`, "Give the report another name, such as report.html.");
+  }
+}
+
+/** The points that `diff` compares by itself; undefined when the capture has a single one and none was asked for. */
+async function differenceOf({ capture, images }: Study, { from, to }: ReportFlags): Promise<Difference | undefined> {
+  const ids = capture.points.map(({ id }) => id);
+  if (from === undefined && to === undefined && ids.length < 2) return undefined;
+  const start = ids.includes("before") ? "before" : ids[0];
+  const [usualFrom, usualTo] = from === undefined && to === undefined ? defaultPoints(capture) : [start, ids.at(-1)];
+  const [a, b] = [from ?? usualFrom ?? "", to ?? usualTo ?? ""];
+  if (a === b) throw new EbscopeError("usage", `Cannot compare the point ${printable(a, 40)} with itself`);
+  return diffPoints(capture, images, findPoint(capture, a), findPoint(capture, b));
+}
+
+async function put(to: string, text: string): Promise<void> {
+  if (to === STDOUT) {
+    printData(text);
+    return;
+  }
+  await writeWhole(to, text);
+  progress(`wrote ${printable(to)}`);
+}
+
+/** Writes a file whole or not at all: under another name first. Something that is no file is not replaced. */
+async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${randomBytes(4).toString("hex")}.part`;
+  try {
+    const existing = await stat(path).catch(() => undefined);
+    if (existing !== undefined && !existing.isFile()) throw systemError(existing.isDirectory() ? "EISDIR" : "ENOTREG");
+    const file = await open(temporary, "wx");
+    try {
+      await file.writeFile(text);
+      await file.sync();
+      await rename(temporary, path);
+    } finally {
+      await file.close();
+      await rm(temporary, { force: true }).catch(() => undefined);
+    }
+  } catch (cause) {
+    const next = `Check that the folder exists, is writable and has room; ${STDOUT} is stdout.`;
+    const message = `Cannot write ${printable(path)}: ${systemReason(cause)}`;
+    throw new EbscopeError("file-unwritable", message, { cause, next });
+  }
+}

@@ -1,0 +1,79 @@
+/** Rules over the difference of two points. */
+
+import { bit } from "../../base/bits.ts";
+import { hex } from "../../base/hex.ts";
+import { plural } from "../../base/text.ts";
+import { type Difference, isCall } from "../../diff/diff.ts";
+import { isKnownChange, type RegisterChange } from "../../diff/registers.ts";
+import type { Facts, Verdict } from "./rule.ts";
+
+/** Runs that one finding lists. */
+const MAX_RUNS = 20;
+
+export function capturePartial({ study: { capture } }: Facts): Verdict | undefined {
+  const { partial } = capture;
+  if (partial === undefined) return undefined;
+  return { severity: "warning", title: "The capture is partial: it ended early.", evidence: [partial.message] };
+}
+
+/** SCTLR_ELx.M 1 → 0 between the points around the call. */
+export function mmuOffAcrossCall({ difference }: Facts): Verdict | undefined {
+  const off = (difference?.registers ?? []).filter((change) => isMmuOff(difference, change));
+  const [first] = off;
+  if (first === undefined) return undefined;
+  return {
+    severity: "warning",
+    title: `The MMU was turned off across the call: ${first.name}.M of vCPU ${first.cpu} went from 1 to 0.`,
+    evidence: off.map(registerLine),
+  };
+}
+
+function isMmuOff(difference: Difference | undefined, { name, before, after }: RegisterChange): boolean {
+  if (difference === undefined || !isCall(difference) || before === undefined || after === undefined) return false;
+  return /^SCTLR_EL[123]$/.test(name) && bit(before, 0) && !bit(after, 0);
+}
+
+function registerLine({ cpu, name, before, after }: RegisterChange): string {
+  return `vCPU ${cpu} ${name}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}`;
+}
+
+export function controlRegisterChanged({ difference }: Facts): Verdict | undefined {
+  const changed = (difference?.registers ?? []).filter(
+    (change) => change.class === "control" && isKnownChange(change) && !isMmuOff(difference, change),
+  );
+  if (difference === undefined || changed.length === 0) return undefined;
+  return {
+    severity: isCall(difference) ? "warning" : "info",
+    title: `${plural(changed.length, "control register")} changed.`,
+    evidence: changed.map(registerLine),
+  };
+}
+
+export function unexpectedMappingChange({ difference }: Facts): Verdict | undefined {
+  // Of a regime that translates no more, every address has changed: that is another rule's.
+  const runs = (difference?.mappings ?? []).filter(
+    ({ expected, regime }) =>
+      expected === null && difference?.after.regime(regime).enabled === difference?.before.regime(regime).enabled,
+  );
+  if (difference === undefined || runs.length === 0 || !isCall(difference)) return undefined;
+  return {
+    severity: "warning",
+    title: `${plural(runs.length, "run")} of mappings changed in a way that ExitBootServices is not known to do.`,
+    evidence: [
+      ...runs.slice(0, MAX_RUNS).map(({ regime, kind, va, size }) => `${regime} ${hex(va)} + ${hex(size)} ${kind}`),
+      ...(runs.length > MAX_RUNS ? [`… and ${runs.length - MAX_RUNS} more`] : []),
+    ],
+  };
+}
+
+export function allMappingChangesExpected({ difference }: Facts): Verdict | undefined {
+  if (difference === undefined || !isCall(difference)) return undefined;
+  const { mappings, coverage } = difference;
+  if (mappings.length === 0 || coverage.length > 0 || mappings.some(({ expected }) => expected === null))
+    return undefined;
+  return {
+    severity: "info",
+    title: "Every mapping change is a known effect of ExitBootServices.",
+    evidence: [...new Set(mappings.map(({ expected }) => `${expected?.rule}: ${expected?.why}`))],
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * A guest that a test writes down: the places its vCPUs come by, in order, with the registers there and what it does on the way. It runs
+ * from place to place and stops where somebody has put a breakpoint, so that what it does cannot depend on who watches.
+ */
+import { type VirtAddr, virt } from "../../src/base/address.ts";
+import { EbscopeError } from "../../src/base/error.ts";
+import type { MemoryRange } from "../../src/base/memory.ts";
+import type { RegisterDefinition, RegisterRead } from "../../src/base/registers.ts";
+import type { Breakpoint, Cpu, Stop, Target, TargetInfo } from "../../src/target/target.ts";
+import type { FakeMemory } from "./fake-memory.ts";
+import { RANGES } from "./firmware.ts";
+
+export interface Visit {
+  readonly pc: bigint;
+  /** 0 unless given. */
+  readonly cpu?: number;
+  /** Registers that are not as they were. */
+  readonly registers?: Readonly<Record<string, bigint>>;
+  /** What has happened to memory by then. */
+  readonly does?: (memory: FakeMemory) => void;
+}
+
+const GENERAL = [...Array.from({ length: 31 }, (_, i) => `x${i}`), "sp", "pc", "cpsr"];
+const SYSTEM = ["SCTLR_EL1", "TCR_EL1", "TTBR0_EL1", "TTBR1_EL1", "MAIR_EL1", "VBAR_EL1", "ELR_EL1", "SPSR_EL1"];
+export const FAKE_REGISTERS: readonly RegisterDefinition[] = [...GENERAL, ...SYSTEM].map((name, number) => ({
+  ...{ name, stubName: name, number },
+  ...{ bits: name === "cpsr" ? 32 : 64, feature: "test" },
+}));
+
+const START = { cpsr: 0x3c5n, sp: 0x4600_0000n, VBAR_EL1: 0x4740_0000n, ELR_EL1: 0x4740_0000n };
+
+export class FakeTarget implements Target {
+  readonly memory: FakeMemory;
+  readonly info: TargetInfo;
+  readonly memoryChannel = { kind: "rsp", name: "the stub", proven: true, refusals: [], note: undefined } as const;
+  /** Addresses with a breakpoint. */
+  readonly breakpoints = new Set<bigint>();
+  /** At each place that the guest has come by: its pc, and the breakpoints that were in then. */
+  readonly seen: { readonly pc: bigint; readonly breakpoints: ReadonlySet<bigint> }[] = [];
+  stops = 0;
+  /** Addresses where the stub takes no breakpoint. */
+  readonly refuses = new Set<bigint>();
+  readonly #visits: Visit[];
+  readonly #values: Map<string, bigint>[];
+  #stopped: Cpu;
+  #running = false;
+  #stop: Stop | undefined;
+
+  constructor(memory: FakeMemory, visits: readonly Visit[], cpus = 1) {
+    this.memory = memory;
+    this.#visits = [...visits];
+    const all = Array.from({ length: cpus }, (_, index) => ({ index, thread: `0${index + 1}` }));
+    this.#values = all.map(() => new Map<string, bigint>(Object.entries(START)));
+    this.#stopped = all[0] as Cpu;
+    this.info = {
+      ...{ qemuVersion: undefined, architecture: "aarch64", registers: FAKE_REGISTERS, cpus: all },
+      ...{ packetSize: 4096, wasRunning: true },
+    };
+  }
+
+  /** Places that the guest has not come by. */
+  get left(): number {
+    return this.#visits.length;
+  }
+
+  get stoppedCpu(): Cpu {
+    return this.#stopped;
+  }
+
+  memoryRanges(): Promise<readonly MemoryRange[]> {
+    return Promise.resolve(RANGES);
+  }
+
+  readRegisters(cpus: readonly Cpu[], definitions: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
+    return Promise.resolve(cpus.map(({ index }) => definitions.map((each) => this.#read(index, each))));
+  }
+
+  #read(cpu: number, { name, bits }: RegisterDefinition): RegisterRead {
+    const bytes = new Uint8Array(8);
+    new DataView(bytes.buffer).setBigUint64(0, this.#values[cpu]?.get(name) ?? 0n, true);
+    return { state: "present", bytes: bytes.subarray(0, bits / 8) };
+  }
+
+  async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
+    this.#mustBeHalted();
+    if (this.refuses.has(address)) throw new EbscopeError("stub-refused", "Cannot insert a breakpoint: it says E28");
+    this.breakpoints.add(address);
+    return {
+      address,
+      [Symbol.asyncDispose]: async () => {
+        this.#mustBeHalted();
+        this.breakpoints.delete(address);
+      },
+    };
+  }
+
+  async resume(): Promise<void> {
+    this.#mustBeHalted();
+    const here = this.#values[this.#stopped.index]?.get("pc");
+    if (here !== undefined && this.breakpoints.has(here)) throw new Error(`resumed on a breakpoint at ${here}`);
+    this.#run();
+  }
+
+  async resumePast(cpu: Cpu, pc: VirtAddr): Promise<void> {
+    this.#mustBeHalted();
+    if (this.#values[cpu.index]?.get("pc") !== pc) throw new Error(`vCPU ${cpu.index} does not stand at ${pc}`);
+    this.#run();
+  }
+
+  #run(): void {
+    this.#running = true;
+    for (let visit = this.#visits.shift(); visit !== undefined; visit = this.#visits.shift()) {
+      const cpu = this.info.cpus[visit.cpu ?? 0] as Cpu;
+      visit.does?.(this.memory);
+      for (const [name, value] of Object.entries(visit.registers ?? {})) this.#values[cpu.index]?.set(name, value);
+      this.#values[cpu.index]?.set("pc", visit.pc);
+      this.seen.push({ pc: visit.pc, breakpoints: new Set(this.breakpoints) });
+      if (!this.breakpoints.has(virt(visit.pc))) continue;
+      this.#stopped = cpu;
+      this.#stop = { kind: "breakpoint", cpu };
+      return;
+    }
+  }
+
+  waitForStop(signal?: AbortSignal): Promise<Stop> {
+    const stop = this.#stop;
+    if (stop !== undefined) {
+      this.#stop = undefined;
+      this.#running = false;
+      this.stops++;
+      return Promise.resolve(stop);
+    }
+    return new Promise((_, reject) => {
+      const abort = (): void => reject(signal?.reason);
+      if (signal?.aborted) abort();
+      signal?.addEventListener("abort", abort, { once: true });
+    });
+  }
+
+  async interrupt(): Promise<Stop | undefined> {
+    if (!this.#running) return undefined;
+    this.#running = false;
+    return { kind: "interrupt", cpu: this.#stopped };
+  }
+
+  async release(): Promise<void> {
+    this.breakpoints.clear();
+  }
+
+  #mustBeHalted(): void {
+    if (this.#running) throw new Error("the guest runs");
+  }
+}
