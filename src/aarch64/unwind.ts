@@ -152,6 +152,8 @@ class Unwinder {
     if (place === "record") return undefined;
     if (lr === 0n && (fp === undefined || fp === 0n)) return ended("end-of-chain", "x30 and x29 are 0");
     const candidate = await this.#judge(lr);
+    // The function that x30 returns from had set up its frame, and went wrong later.
+    if (!runs && (await this.#isRecorded(candidate.pc, fp))) return undefined;
     if (place === "x30") this.#push(candidate, fp, undefined, "link-register");
     else if (candidate.call === true && !(await this.#isRecorded(candidate.pc, fp))) {
       const doubts = ["x30 may be left over from a call that this function made"];

@@ -11,8 +11,6 @@
  * 7.4.6: EFI_STATUS ExitBootServices(ImageHandle, MapKey). Arm ARM DDI 0487, D1.4.1: vector offsets from VBAR_ELx.
  */
 
-import { currentExceptionLevel } from "../aarch64/machine-state.ts";
-import { FAULT_VECTORS, vectorAt } from "../aarch64/vectors.ts";
 import { abortError } from "../base/abort.ts";
 import { type PhysAddr, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, EbscopeError } from "../base/error.ts";
@@ -30,6 +28,7 @@ import {
 } from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import { assemble } from "./assemble.ts";
+import { FaultWatch, isAtOwnVector } from "./fault-watch.ts";
 import { type Located, locateExitBootServices } from "./locate.ts";
 import { MemoryMapWatch } from "./memory-map-watch.ts";
 import { type PointRequest, takePoint } from "./point.ts";
@@ -66,6 +65,8 @@ export interface CaptureOutcome {
 const DEFAULTS = { timeoutMs: 300_000, findTimeoutMs: 60_000, watchMs: 5_000 };
 /** Stops that are none of ours before a capture is given up. */
 const MAX_STRAY_STOPS = 1_000;
+/** How long a guest runs on that stands at a vector when the watch is over. */
+const AGAIN_MS = 20;
 
 /** Runs the session on a halted guest. Does not throw for what happens in the guest; leaves it halted. */
 export async function captureExitBootServices(
@@ -96,7 +97,9 @@ class Session {
   readonly #attempts: ExitAttempt[] = [];
   readonly #notes: string[] = [];
   #located: Located | undefined;
-  #vectors: { readonly register: string; readonly base: bigint } | undefined;
+  readonly #faults: FaultWatch;
+  /** Where the guest stood when it was looked at last. */
+  #lastLook: StoppedCpu | undefined;
   #strayStops = 0;
   #mapWatch: MemoryMapWatch;
   /** Of the last call of ExitBootServices. */
@@ -116,6 +119,7 @@ class Session {
     this.#target = target;
     this.#options = { ...DEFAULTS, ...options };
     this.#mapWatch = this.#watchOf(undefined);
+    this.#faults = new FaultWatch(target);
   }
 
   #watchOf(getMemoryMap: bigint | undefined): MemoryMapWatch {
@@ -166,7 +170,11 @@ class Session {
       "timed-out",
       `ExitBootServices was not called within ${this.#options.timeoutMs / 1000} s`,
     );
-    const { cpu, registers } = await this.#runUntil((at) => at.pc === entry || this.#atVector(at), deadline, late);
+    const { cpu, registers } = await this.#runUntil(
+      (at) => at.pc === entry || this.#faults.isAtVector(at),
+      deadline,
+      late,
+    );
     await Promise.all([breakpoint[Symbol.asyncDispose](), this.#mapWatch.disarm()]);
     if (registers.get("pc") !== entry) return this.#faulted(cpu, "after a failed call of ExitBootServices");
     const returnAddress = virt(registers.get("x30") ?? 0n);
@@ -186,7 +194,7 @@ class Session {
     const { cpu, registers } = await this.#runUntil(
       (at) =>
         (at.pc === frame.returnAddress && at.sp === frame.stackPointer && at.cpu.index === frame.cpu.index) ||
-        this.#atVector(at),
+        this.#faults.isAtVector(at),
       deadline,
       late,
     );
@@ -228,36 +236,39 @@ class Session {
 
   /** Breakpoints at the vectors that are in force at the call. */
   async #armVectors(cpu: Cpu): Promise<void> {
-    if (this.#vectors !== undefined) return;
-    const { registers } = await lookAtStop(this.#target, cpu);
-    const register = `VBAR_EL${currentExceptionLevel(registers) ?? 1}`;
-    const base = registers.get(register);
-    if (base === undefined) {
-      this.#note(FAULTS_NOT_WATCHED);
-      return;
-    }
-    this.#vectors = { register, base };
-    await Promise.all(FAULT_VECTORS.map(({ offset }) => this.#target.insertBreakpoint(virt(base + BigInt(offset)))));
-  }
-
-  #atVector(at: StoppedCpu): boolean {
-    const vectors = this.#vectors;
-    if (vectors === undefined || at.registers.get(vectors.register) !== vectors.base) return false;
-    return vectorAt(vectors.base, at.pc) !== undefined;
+    if (!(await this.#faults.arm(await lookAtStop(this.#target, cpu)))) this.#note(FAULTS_NOT_WATCHED);
   }
 
   /** Watches for a fault; takes `fault` or `later`. */
   async #watch(callingCpu: number): Promise<void> {
-    const seconds = this.#options.watchMs / 1000;
-    this.#tell({ kind: "watching", seconds });
+    const { watchMs } = this.#options;
+    this.#tell({ kind: "watching", seconds: watchMs / 1000 });
+    const faulting = await this.#awaitFault(watchMs, (at) => this.#faults.isAtVector(at));
+    const cpu = faulting ?? (await this.#stuck());
+    if (cpu === undefined) await this.#takePoint({ id: "later", kind: "later", cpu: callingCpu });
+    else await this.#takePoint({ id: "fault", kind: "fault", cpu });
+  }
+
+  /** The vCPU that comes to where `wanted` says within a time; undefined when none does. The guest is halted then. */
+  async #awaitFault(milliseconds: number, wanted: (at: StoppedCpu) => boolean): Promise<number | undefined> {
     const over = new EbscopeError("timed-out", "the watch is over");
     try {
-      const { cpu } = await this.#runUntil((at) => this.#atVector(at), Date.now() + this.#options.watchMs, over);
-      await this.#takePoint({ id: "fault", kind: "fault", cpu: cpu.index });
+      return (await this.#runUntil(wanted, Date.now() + milliseconds, over)).cpu.index;
     } catch (error) {
       if (error !== over) throw error;
-      await this.#takePoint({ id: "later", kind: "later", cpu: callingCpu });
+      return undefined;
     }
+  }
+
+  /** A vCPU that stands at a vector's first instruction, whenever one looks: its handler cannot run. */
+  async #stuck(): Promise<number | undefined> {
+    const first = this.#lastLook;
+    if (first === undefined || !isAtOwnVector(first)) return undefined;
+    const faulting = await this.#awaitFault(AGAIN_MS, (at) => this.#faults.isAtVector(at));
+    if (faulting !== undefined) return faulting;
+    const second = this.#lastLook;
+    const stays = second !== undefined && second.pc === first.pc && second.cpu.index === first.cpu.index;
+    return stays && isAtOwnVector(second) ? first.cpu.index : undefined;
   }
 
   /** Resumes until a stop that `wanted` accepts. At the deadline the guest is halted and `late` thrown. */
@@ -271,6 +282,7 @@ class Session {
       for (;;) {
         const cpu = await this.#nextStop(until);
         const at = await lookAtStop(this.#target, cpu);
+        this.#lastLook = at;
         if (wanted(at)) return at;
         if (until.aborted) throw abortError(until);
         if (await this.#mapWatch.handle(at)) continue;

@@ -8,6 +8,7 @@ import { PAGE_SIZE, type PhysAddr, phys, type VirtAddr, virt } from "../base/add
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
 import type { MemoryRange, PhysMemory, PhysSpan } from "../base/memory.ts";
 import { type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
+import { readFirmwareMemoryMap } from "../efi/firmware-map.ts";
 import type { ImageExtent } from "../efi/image-headers.ts";
 import { readLoadedImages } from "../efi/images.ts";
 import { readStructure } from "../efi/memory.ts";
@@ -106,7 +107,7 @@ async function recordMemory(
   const [calls, tables, list] = await Promise.all([
     recordTables(memory, needed, vcpus, request).then(() => (cpu ? recordCallChain(memory, needed, cpu) : [])),
     request.efi === undefined ? undefined : recordEfi(needed, request.efi, request),
-    request.efi === undefined || !request.images ? undefined : recordImages(memory, request.efi),
+    request.efi === undefined || !request.images ? undefined : recordImages(memory, request.efi, request),
     memory.read(descriptorPages(request.memoryMap)),
   ]);
   const listed = list ?? request.listed;
@@ -178,7 +179,15 @@ function physicalSpan(translator: Translator, address: VirtAddr): PhysSpan[] {
 }
 
 /** Undefined when there is no system table any more. */
-async function recordImages(memory: PhysMemory, efi: EfiRoots): Promise<readonly ImageExtent[] | undefined> {
+async function recordImages(
+  memory: PhysMemory,
+  efi: EfiRoots,
+  { memoryMap }: PointRequest,
+): Promise<readonly ImageExtent[] | undefined> {
   const table = await readSystemTable(memory, efi.systemTable);
-  return table === undefined ? undefined : readLoadedImages(memory, table);
+  if (table === undefined) return undefined;
+  const images = await readLoadedImages(memory, table);
+  // Nobody was seen to ask for the map: the lists that the firmware makes it from are kept in its place.
+  if (memoryMap === undefined) await readFirmwareMemoryMap(memory, images);
+  return images;
 }

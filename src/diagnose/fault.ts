@@ -81,6 +81,8 @@ export async function readFault(study: Omit<Study, "fault" | "attributes">): Pro
   const far = esr !== undefined && setsFar(esr) ? get(`FAR_EL${level}`) : undefined;
   // First: it learns the source lines that places have.
   const trace = await traceAt(study, view);
+  // Of code at a lower Exception level; else of what executes at each point.
+  const regime = trace.regime === view.currentRegime ? undefined : trace.regime;
   return {
     point: point.id,
     cpu: point.cpu,
@@ -93,8 +95,8 @@ export async function readFault(study: Omit<Study, "fault" | "attributes">): Pro
     pc: place(elr),
     far: place(far),
     linkRegister: place(get("x30")),
-    pcWalks: elr === undefined ? [] : walksOf(capture, elr, point.cpu),
-    farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu),
+    pcWalks: elr === undefined ? [] : walksOf(capture, elr, point.cpu, regime),
+    farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu, regime),
     trace,
     code: await codeOf(view, trace),
   };

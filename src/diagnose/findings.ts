@@ -1,5 +1,6 @@
 /** All rules, and what they say of a capture. docs/findings.md has a section a rule, in this order. */
 import type { Difference } from "../diff/diff.ts";
+import { pointRegisters } from "../snapshot/model.ts";
 import {
   accessDenied,
   accessFlagFault,
@@ -106,7 +107,8 @@ export type RuleName = keyof typeof RULES;
 /** All that the rules say: errors first, then warnings, then what is normal. Of the causes of a fault, at most one. */
 export function findingsOf(study: Study, difference: Difference | undefined): readonly Finding[] {
   const facts: Facts = { study, difference };
-  const findings = [...heard(HANDLING, facts), ...heard(CAUSES, facts).slice(0, 1), ...heard(OTHERS, facts)];
+  const causes = isOfVectors(study) ? [] : heard(CAUSES, facts).slice(0, 1);
+  const findings = [...heard(HANDLING, facts), ...causes, ...heard(OTHERS, facts)];
   return (["error", "warning", "info"] as const).flatMap((wanted) =>
     findings.filter(({ severity }) => severity === wanted),
   );
@@ -117,4 +119,11 @@ function heard(rules: Readonly<Partial<Record<RuleName, Rule>>>, facts: Facts): 
     const verdict = check(facts);
     return verdict === undefined ? [] : [{ rule: rule as RuleName, ...verdict }];
   });
+}
+
+/** Whether the exception was raised by fetching the vector that it is taken to: what came first is overwritten, and its cause with it. */
+function isOfVectors({ capture, fault }: Study): boolean {
+  const point = capture.points.find(({ id }) => id === fault?.point);
+  const pc = point === undefined ? undefined : pointRegisters(capture, point).get("pc");
+  return pc !== undefined && pc === fault?.pc?.address;
 }

@@ -56,12 +56,16 @@ function sectionTable(images: readonly ImageDetails[]): readonly Block[] {
 export function memoryMapSection({ memoryMap, images, capture }: Study): readonly Section[] {
   if (memoryMap === undefined) return [];
   const { map, point, source } = memoryMap;
-  const key = capture.attempts.at(-1)?.mapKey;
-  const from = capture.memoryMap === undefined ? undefined : callerText(images, capture.memoryMap.caller);
+  const call = source === "GetMemoryMap" ? capture.memoryMap : undefined;
   const origin = text(
-    source === "GetMemoryMap" ? "As GetMemoryMap returned it" : "As the firmware had it",
-    ...(from === undefined ? [] : [" to ", data(from)]),
-    ...(key === undefined ? [] : [", map key ", data(hex(key))]),
+    ...(call === undefined
+      ? ["As the firmware had it"]
+      : [
+          "As GetMemoryMap returned it to ",
+          data(callerText(images, call.caller)),
+          ", map key ",
+          data(hex(call.mapKey)),
+        ]),
     ", at the point ",
     data(point),
     ".",
@@ -140,6 +144,7 @@ export function captureSection(study: Study, file: string, version: string): Sec
     ["Capture", [data(file)]],
     ["QEMU", [data(capture.qemuVersion ?? "not known")]],
     ["Machine", [data(capture.architecture), `, ${plural(threads.length, "vCPU")}`]],
+    ["Firmware", study.firmware === undefined ? ["not known to ebscope"] : [data(study.firmware.name)]],
     ["Captured", [data(capture.createdAt), " by ", data(capture.createdBy)]],
     ["Report by", [data(version)]],
     ["Symbols", symbolSpans(study)],

@@ -47,6 +47,10 @@ const MAX_FILES_READ = 1024;
 const MAX_BUILD_IDS_READ = 4096;
 /** Of those that are called like an image. */
 const MAX_TRIED = 4;
+/** Files with one name, in the folders of as many builds, that are compared with the build path of an image. */
+const MAX_NAMESAKES = 256;
+/** In bytes, of all files together: what is read stays, for other images may want it too. */
+const MAX_KEPT = 512 << 20;
 
 /** Searches the paths for the symbols of the images. Never rejects for what a file or folder is like: that is in `skipped`. */
 export async function searchSymbols<I extends SearchImage>(
@@ -55,7 +59,7 @@ export async function searchSymbols<I extends SearchImage>(
 ): Promise<SymbolSearch<I>> {
   const { candidates, skipped } = await listCandidates(paths);
   const reader = new Reader([...skipped]);
-  const byStem = groupByStem(candidates);
+  const byStem = groupByStem(candidates, reader);
   const byId = await indexBuildIds(candidates, images);
   const matches: SymbolMatch<I>[] = [];
   for (const image of images) {
@@ -64,7 +68,8 @@ export async function searchSymbols<I extends SearchImage>(
   }
   const used = new Set(matches.map(({ file }) => file.path));
   const unmatched: SymbolFile[] = [];
-  for (const { path } of candidates.filter(({ meant, path }) => meant && !used.has(path)).slice(0, MAX_MEANT)) {
+  const meantPaths = candidates.flatMap(({ meant, path }) => (meant && !used.has(path) ? [path] : []));
+  for (const path of listsLast(meantPaths).slice(0, MAX_MEANT)) {
     const file = await reader.read(path);
     const open = images.filter((image) => !matches.some((match) => match.image === image));
     const meant = file && matchMeant(file, open);
@@ -75,10 +80,17 @@ export async function searchSymbols<I extends SearchImage>(
   return { matches, unmatched, skipped: reader.skipped };
 }
 
+/** A System.map lies beside the vmlinux that says more: sizes and source lines. */
+function listsLast(paths: readonly string[]): string[] {
+  const isList = (path: string): boolean => /^System\.map|\.map$/i.test(basename(path));
+  return [...paths.filter((path) => !isList(path)), ...paths.filter(isList)];
+}
+
 /** Reads each file once, and says why one could not be. */
 class Reader {
   readonly #files = new Map<string, SymbolFile | undefined>();
   readonly skipped: Skipped[];
+  #kept = 0;
 
   constructor(skipped: Skipped[]) {
     this.skipped = skipped;
@@ -86,11 +98,10 @@ class Reader {
 
   async read(path: string): Promise<SymbolFile | undefined> {
     if (this.#files.has(path)) return this.#files.get(path);
-    const file =
-      this.#files.size < MAX_FILES_READ
-        ? await this.#readNow(path)
-        : this.#refuse(path, "too many files were read already");
+    const full = this.#files.size >= MAX_FILES_READ || this.#kept >= MAX_KEPT;
+    const file = full ? this.#refuse(path, "too many files were read already") : await this.#readNow(path);
     this.#files.set(path, file);
+    this.#kept += file?.symbols.byteLength ?? 0;
     return file;
   }
 
@@ -112,13 +123,14 @@ class Reader {
   }
 }
 
-function groupByStem(candidates: readonly Candidate[]): Map<string, string[]> {
+function groupByStem(candidates: readonly Candidate[], reader: Reader): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const { path } of candidates) {
     const stem = stemOf(path);
     const group = groups.get(stem);
     if (group === undefined) groups.set(stem, [path]);
-    else group.push(path);
+    else if (group.length < MAX_NAMESAKES) group.push(path);
+    else reader.refuse(path, `more than ${MAX_NAMESAKES} files are called ${printable(stem, 100)}`);
   }
   return groups;
 }

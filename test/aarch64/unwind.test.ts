@@ -204,6 +204,13 @@ describe("the innermost function's caller", () => {
 });
 
 describe("a branch to where no code can run", () => {
+  it("has the caller once where the function that went wrong had set up its frame", async () => {
+    memory.data(STACK + 0x20n, 0n, CODE + 0x44n);
+    const found = await trace({ pc: 0n, x30: CODE + 0x44n, x29: STACK + 0x20n });
+    expect(pcs(found)).toEqual([0n, CODE + 0x44n]);
+    expect(found.frames[1]?.source).toBe("frame-record");
+  });
+
   it("was made by the call before x30, whose frame x29 still is", async () => {
     memory.code(CODE + 0x40n, [BLR_X8]).data(STACK + 0x10n, 0n, CODE + 0x20n);
     const found = await trace({ pc: 0n, x30: CODE + 0x44n, x29: STACK + 0x10n });

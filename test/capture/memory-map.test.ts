@@ -163,6 +163,21 @@ describe("calls of GetMemoryMap", () => {
     expect(most).toBeLessThanOrEqual(18);
   });
 
+  it("that return to GetMemoryMap itself do not end the watch", async () => {
+    const odd = Array.from(
+      { length: 40 },
+      (_, i) => getMemoryMap({ sp: STACK - BigInt(i * 16), caller: GET_MEMORY_MAP })[0],
+    );
+    const handoff = await captureHandoff([...odd, ...getMemoryMap({ map: MAP }), ...exitBootServices(7n)]);
+    // Sixteen of them are under way; two dozen others push them out.
+    const more = Array.from(
+      { length: 24 },
+      (_, i) => getMemoryMap({ sp: STACK - BigInt(i * 32), caller: 0x4421_0000n })[0],
+    );
+    const pushed = await captureHandoff([...odd, ...more, ...getMemoryMap({ map: MAP }), ...exitBootServices(7n)]);
+    for (const each of [handoff, pushed]) expect(recorded(each)?.address).toBe(BUFFER);
+  });
+
   it.each(["x0", "x1", "x2", "x3", "x4"] as const)("without a pointer in %s give no map", async (without) => {
     const handoff = await captureHandoff([...getMemoryMap({ map: MAP, without }), ...exitBootServices(7n)]);
     expect(recorded(handoff)).toBeUndefined();

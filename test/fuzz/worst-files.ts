@@ -12,6 +12,8 @@ export interface WorstFile {
 const ENTRY = 24;
 const MILLION = 1_000_000;
 const TEXT = 24 << 20;
+/** One more would be too many. */
+const LINES = 750_000;
 
 interface BigElf {
   /** Entries of .symtab, each written by `symbol`. */
@@ -115,13 +117,16 @@ function manySections(): Buffer {
   return bigElf({ count: 1, symbol: (entry, at) => func(entry, at, 1, 4n, 4n), strings: Buffer.from("\0a\0"), more });
 }
 
-/** A head, then one line again and again; numbers differ where the line is a function of one. */
+/** A head, then one line again and again, as often as it is taken; numbers differ where the line is a function of one. */
 function text(head: string, line: string | ((i: number) => string)): Buffer {
   const bytes = Buffer.alloc(TEXT);
   let used = bytes.write(head, 0, "latin1");
-  for (let i = 0; used < bytes.length; i++)
-    used += bytes.write(typeof line === "string" ? line : line(i), used, "latin1") || bytes.length;
-  return bytes;
+  for (let i = head.split("\n").length; i <= LINES; i++) {
+    const next = typeof line === "string" ? line : line(i);
+    if (used + next.length > bytes.length) break;
+    used += bytes.write(next, used, "latin1");
+  }
+  return bytes.subarray(0, used);
 }
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0");
@@ -132,13 +137,63 @@ const MSVC = " Timestamp is 0\n\n Preferred load address is 0\n\n 0001:00000000 
 const NM = "0000000000000000 T a\n";
 
 export const WORST_FILES: readonly WorstFile[] = [
-  { name: "ELF: random addresses", make: () => scattered(() => random.word(), () => BigInt(random.below(64))) },
-  { name: "ELF: one address, sizes", make: () => scattered(() => 0x1000n, (i) => BigInt(i)) },
-  { name: "ELF: one address, one size", make: () => scattered(() => 0x1000n, () => 16n) },
-  { name: "ELF: one address, no size", make: () => scattered(() => 0x1000n, () => 0n) },
-  { name: "ELF: each within the one before", make: () => scattered((i) => BigInt(i), (i) => BigInt(2 * (MILLION - i))) },
-  { name: "ELF: two to the 64 bytes each", make: () => scattered((i) => BigInt(i), () => (1n << 64n) - 1n) },
-  { name: "ELF: 3,000,000 symbols", make: () => scattered((i) => BigInt(i), () => 4n, 3 * MILLION) },
+  {
+    name: "ELF: random addresses",
+    make: () =>
+      scattered(
+        () => random.word(),
+        () => BigInt(random.below(64)),
+      ),
+  },
+  {
+    name: "ELF: one address, sizes",
+    make: () =>
+      scattered(
+        () => 0x1000n,
+        (i) => BigInt(i),
+      ),
+  },
+  {
+    name: "ELF: one address, one size",
+    make: () =>
+      scattered(
+        () => 0x1000n,
+        () => 16n,
+      ),
+  },
+  {
+    name: "ELF: one address, no size",
+    make: () =>
+      scattered(
+        () => 0x1000n,
+        () => 0n,
+      ),
+  },
+  {
+    name: "ELF: each within the one before",
+    make: () =>
+      scattered(
+        (i) => BigInt(i),
+        (i) => BigInt(2 * (MILLION - i)),
+      ),
+  },
+  {
+    name: "ELF: two to the 64 bytes each",
+    make: () =>
+      scattered(
+        (i) => BigInt(i),
+        () => (1n << 64n) - 1n,
+      ),
+  },
+  {
+    name: "ELF: 3,000,000 symbols",
+    make: () =>
+      scattered(
+        (i) => BigInt(i),
+        () => 4n,
+        3 * MILLION,
+      ),
+  },
   { name: "ELF: names alike", make: () => alike("hyp_traps_vectoR") },
   { name: "ELF: long names", make: () => alike("\x1b".repeat(2000)) },
   { name: "ELF: 4,096 sections, notes", make: manySections },
@@ -146,7 +201,11 @@ export const WORST_FILES: readonly WorstFile[] = [
   { name: "nm: empty lines", make: () => text(NM, "\n") },
   { name: "nm: lines of one letter", make: () => text(NM, "x\n") },
   { name: "nm: shortest symbols", make: () => text(NM, "00000000 T a\n") },
-  { name: "nm: a million symbols", make: () => text(NM, (i) => `${hex((i * 2654435761) >>> 0, 16)} t fx${i % 10}\n`) },
+  {
+    name: "nm: random addresses",
+    make: () => text(NM, () => `${hex(random.next(), 8)}${hex(random.next(), 8)} t f\n`),
+  },
+  { name: "nm: too many lines", make: () => Buffer.from(`${NM}${"\n".repeat(TEXT - NM.length)}`) },
   { name: "nm: longest lines", make: () => text(NM, `00000000 T ${"a".repeat(1012)}\n`) },
   { name: "nm: blanks", make: () => text(NM, `00000000 T a${" ".repeat(1010)}x\n`) },
   { name: "nm: one line", make: () => text(NM, "a".repeat(1 << 20)) },
@@ -162,7 +221,10 @@ export const WORST_FILES: readonly WorstFile[] = [
   { name: "lld: symbols", make: () => text(LLD_TEXT, `0 0 1 4 ${" ".repeat(16)}a\n`) },
   { name: "lld: blanks", make: () => text(LLD_TEXT, `0 0 1 4${" ".repeat(1000)}\r\r\n`) },
   { name: "link.exe: sections", make: () => text(MSVC, " 0001:00000000 00000001H a CODE\n") },
-  { name: "link.exe: many sections", make: () => text(MSVC, (i) => ` ${hex(i & 0xffff, 4)}:00000000 00000001H a CODE\n`) },
+  {
+    name: "link.exe: many sections",
+    make: () => text(MSVC, (i) => ` ${hex(i & 0xffff, 4)}:00000000 00000001H a CODE\n`),
+  },
   { name: "link.exe: symbols", make: () => text(MSVC, " 0001:00000000 a 0000000000000000\n") },
   { name: "link.exe: blanks", make: () => text(MSVC, ` 0001:00000000 a${" ".repeat(1000)}\n`) },
 ];

@@ -14,7 +14,8 @@ const PROGRAM = fileURLToPath(new URL("cost.ts", import.meta.url));
 export async function* worstCosts(only = ""): AsyncGenerator<readonly [name: string, cost: Cost]> {
   const folder = await mkdtemp(join(tmpdir(), "ebscope-worst-"));
   try {
-    for (const file of WORST_FILES.filter(({ name }) => name.includes(only))) yield [file.name, await costOf(file, folder)];
+    for (const file of WORST_FILES.filter(({ name }) => name.includes(only)))
+      yield [file.name, await costOf(file, folder)];
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -23,6 +24,8 @@ export async function* worstCosts(only = ""): AsyncGenerator<readonly [name: str
 async function costOf({ make }: WorstFile, folder: string): Promise<Cost> {
   const path = join(folder, "worst.map");
   await writeFile(path, make());
-  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", PROGRAM, path], { timeout: 120_000 });
+  const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", PROGRAM, path], {
+    timeout: 120_000,
+  });
   return JSON.parse(stdout) as Cost;
 }

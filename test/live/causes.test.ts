@@ -162,9 +162,9 @@ describe("the first finding of a guest that", () => {
     expect(seen.findings[1]?.title).toContain(`${place(seen, seen.printed("break").instruction)} executed BRK #0x0`);
   });
 
-  it("points VBAR to nowhere names the vectors, though no fault was seen", async () => {
-    const seen = await capture("vbar-unmapped", NO_FAULT);
-    expect(seen.alarming).toEqual(["vectors-unusable"]);
+  it("points VBAR to nowhere names the vectors, and takes no exception of theirs for the first one", async () => {
+    const seen = await capture("vbar-unmapped", FAULT);
+    expect(seen.alarming).toEqual(["vectors-unusable", "guest-faulted"]);
     expect(seen.first?.title).toContain(`The exception vectors at ${seen.printed("vectors").vbar} are not mapped`);
     expect(seen.findings.map(({ rule }) => rule)).not.toContain("clean-exit");
   });

@@ -110,6 +110,45 @@ describe("the report of a capture", () => {
     expect(text).toMatch(/parts? of the tables not known: see below/);
   });
 
+  it("has the memory map with its totals, and who asked for it", async () => {
+    const study = await studyCapture(CAPTURE);
+    const range = (start: bigint, pages: bigint) => ({
+      ...{ type: 7, typeName: "EfiConventionalMemory", physicalStart: start, virtualStart: 0n, pages, attribute: 8n },
+      attributes: ["WB"],
+    });
+    const map = {
+      state: "read",
+      descriptors: [range(0x4000_0000n, 512n), range(0x5000_0000n, 512n)],
+      sorted: true,
+      problems: ["odd"],
+    } as const;
+    const memoryMap = {
+      address: 1n,
+      size: 96n,
+      descriptorSize: 48n,
+      descriptorVersion: 1,
+      mapKey: 0x29cn,
+      caller: 0x7c41_2850n,
+    };
+    const mapped = {
+      ...study,
+      capture: { ...CAPTURE, memoryMap },
+      memoryMap: { point: "before", source: "GetMemoryMap", map } as const,
+    };
+    const { text } = readPage(renderHtml(buildReport(mapped, undefined, OPTIONS)));
+    expect(text).toContain("As GetMemoryMap returned it to kernel+0x1850, map key 0x29c, at the point before.");
+    expect(text).toContain("EfiConventionalMemory210244 MiB");
+    expect(text).toContain("0x00000000500000000x00000000501fffff512WB");
+    expect(text).toContain("odd");
+    const lost = {
+      ...mapped,
+      memoryMap: { point: "before", source: "firmware", map: { state: "unreadable", why: "gone" } } as const,
+    };
+    const page = readPage(renderHtml(buildReport(lost, undefined, OPTIONS)));
+    expect(page.text).toContain("As the firmware had it, at the point before.");
+    expect(page.text).toContain("It is not known: gone");
+  });
+
   it("tells runs that are not expected, of the first ones which they are", async () => {
     const text = renderMarkdown(await reportOf(CAPTURE, "after", "before"));
     expect(text).toContain("## What changed from after to before");

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SearchImage } from "../../src/symbols/image-match.ts";
 import { searchSymbols } from "../../src/symbols/search.ts";
+import { writeElf } from "./elf-writer.ts";
 
 let root = "";
 beforeEach(() => {
@@ -67,6 +68,23 @@ describe("the symbols of a Linux", () => {
     const images = [image("Image", 0x784b_0000n, 0x201_0000n), image("Shell", 0x7000_0000n, 0x1000n)];
     expect((await search(LINUX_WITHOUT_END, images)).found).toMatchObject([{ name: "Image" }]);
     expect((await search(LINUX_WITHOUT_END, [...images, image("vmlinuz", 0x7100_0000n, 0x1000n)])).found).toEqual([]);
+  });
+});
+
+describe("a folder with a kernel and its System.map", () => {
+  it("gives the symbols of the kernel, which has sizes and lines", async () => {
+    const vmlinux = writeElf({
+      segments: [[LINUX_BASE, 0x200_add8n]],
+      sections: [{ name: ".text", flags: 6, type: 8, address: LINUX_BASE, size: 0x2_0000n }],
+      symbols: [
+        { name: "vectors", value: LINUX_BASE + 0x1_0800n },
+        { name: "_end", value: LINUX_BASE + 0x201_0000n },
+      ],
+    });
+    writeFileSync(join(root, "System.map-6.1"), LINUX);
+    writeFileSync(join(root, "vmlinux-6.1"), vmlinux);
+    const { matches } = await searchSymbols([root], [image("kernel", 0x784b_0000n, 0x201_0000n)]);
+    expect(matches.map(({ file }) => file.name)).toEqual(["vmlinux-6.1"]);
   });
 });
 
