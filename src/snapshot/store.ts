@@ -31,9 +31,13 @@ export async function readCapture(path: string): Promise<Capture> {
 
 /** Writes a capture whole or not at all: a reader never sees half a file. */
 export async function writeCapture(path: string, capture: Capture): Promise<void> {
-  const bytes = encodeCapture(capture);
+  await writeWhole(path, encodeCapture(capture));
+}
+
+/** Writes a file under another name first, and takes nothing's place that is no file. Throws `file-unwritable`. */
+export async function writeWhole(path: string, contents: Uint8Array | string): Promise<void> {
   await besides(path, async (temporary, file) => {
-    await file.writeFile(bytes);
+    await file.writeFile(contents);
     await file.sync();
     await rename(temporary, path);
   });

@@ -17,8 +17,15 @@ export interface Skipped {
   readonly why: string;
 }
 
+export interface SearchedFolder {
+  readonly path: string;
+  /** The candidates in it. */
+  readonly files: readonly Candidate[];
+}
+
 export interface CandidateList {
   readonly candidates: readonly Candidate[];
+  readonly folders: readonly SearchedFolder[];
   readonly skipped: readonly Skipped[];
 }
 
@@ -32,22 +39,31 @@ const BY_BEGINNING = /^(vmlinux|xen-syms|System\.map)/;
 
 interface Walk {
   readonly candidates: Candidate[];
+  readonly folders: SearchedFolder[];
   readonly skipped: Skipped[];
   entries: number;
 }
 
 /** Lists the candidates in a fixed order: as the paths were given, folders before the folders in them, names in order. */
 export async function listCandidates(paths: readonly string[]): Promise<CandidateList> {
-  const walk: Walk = { candidates: [], skipped: [], entries: 0 };
+  const walk: Walk = { candidates: [], folders: [], skipped: [], entries: 0 };
   for (const path of paths) {
     try {
-      if ((await stat(path)).isDirectory()) await walkFolder(path, walk);
+      if ((await stat(path)).isDirectory()) await searchFolder(path, walk);
       else walk.candidates.push({ path, meant: true });
     } catch (error) {
       skip(walk, path, systemReason(error));
     }
   }
   return walk;
+}
+
+async function searchFolder(path: string, walk: Walk): Promise<void> {
+  const [before, skips] = [walk.candidates.length, walk.skipped.length];
+  await walkFolder(path, walk);
+  const files = walk.candidates.slice(before);
+  if (files.length > 0) walk.folders.push({ path, files });
+  else if (walk.skipped.length === skips) skip(walk, path, "no file in it is called like a symbol file");
 }
 
 async function walkFolder(root: string, walk: Walk): Promise<void> {

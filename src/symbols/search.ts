@@ -5,7 +5,7 @@
 import { basename } from "node:path";
 import { asEbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
-import { type Candidate, listCandidates, type Skipped } from "./candidates.ts";
+import { type Candidate, listCandidates, type SearchedFolder, type Skipped } from "./candidates.ts";
 import {
   bootedKernel,
   commonFolders,
@@ -57,7 +57,7 @@ export async function searchSymbols<I extends SearchImage>(
   paths: readonly string[],
   images: readonly I[],
 ): Promise<SymbolSearch<I>> {
-  const { candidates, skipped } = await listCandidates(paths);
+  const { candidates, folders, skipped } = await listCandidates(paths);
   const reader = new Reader([...skipped]);
   const byStem = groupByStem(candidates, reader);
   const byId = await indexBuildIds(candidates, images);
@@ -77,7 +77,17 @@ export async function searchSymbols<I extends SearchImage>(
     else if (meant !== undefined && meant.length > 0) matches.push(...meant);
     else if (file !== undefined) unmatched.push(file);
   }
+  const seen = [...matches.map(({ file }) => file), ...unmatched, ...reader.skipped].map(({ path }) => path);
+  for (const folder of uselessFolders(folders, new Set(seen))) {
+    const why = `none of its ${folder.files.length} symbol files belongs to an image of the capture`;
+    reader.skipped.push({ path: printable(folder.path, 400), why });
+  }
   return { matches, unmatched, skipped: reader.skipped };
+}
+
+/** Folders none of whose files was of use or has a word of its own: a folder of another build must not pass in silence. */
+function uselessFolders(folders: readonly SearchedFolder[], seen: ReadonlySet<string>): SearchedFolder[] {
+  return folders.filter(({ files }) => files.every(({ path }) => !seen.has(path)));
 }
 
 /** A System.map lies beside the vmlinux that says more: sizes and source lines. */
@@ -114,12 +124,13 @@ class Reader {
   }
 
   #refuse(path: string, why: string): undefined {
-    this.skipped.push({ path: printable(path, 400), why });
+    this.skipped.push({ path: printable(path, 400), why: printable(why, 800) });
     return undefined;
   }
 
   refuse(path: string, why: string): void {
-    if (!this.skipped.some((each) => each.why === why)) this.#refuse(path, why);
+    const said = printable(why, 800);
+    if (!this.skipped.some((each) => each.why === said)) this.#refuse(path, why);
   }
 }
 

@@ -6,7 +6,7 @@ import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
 import { encodeDiff } from "../../server/encode.ts";
-import type { Capture } from "../../snapshot/model.ts";
+import type { Capture, Point } from "../../snapshot/model.ts";
 import { EXIT } from "../exit-code.ts";
 import { jsonText, printData } from "../output.ts";
 import { renderDiff } from "../render/diff.ts";
@@ -27,17 +27,24 @@ export async function diffCommand(file: string, flags: DiffFlags): Promise<numbe
 /** Prints the difference of two points of a capture, the call of ExitBootServices unless told otherwise. */
 export async function printDiff(study: Study, file: string, flags: DiffFlags): Promise<void> {
   const { capture, images } = study;
-  const [from, to] =
-    flags.from !== undefined && flags.to !== undefined ? [flags.from, flags.to] : pairOf(capture, flags);
-  if (from === to) throw new EbscopeError("usage", `Cannot compare the point ${printable(from, 40)} with itself`);
-  const difference = await diffPoints(capture, images, findPoint(capture, from), findPoint(capture, to));
+  const difference = await diffPoints(capture, images, ...pointsToCompare(capture, flags));
   const findings = findingsOf(study, difference);
   if (flags.json) printData(jsonText(encodeDiff(difference, findings, study)));
   else printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file }));
 }
 
-/** One end was named, or none: the other is what `diff` takes by itself. */
-function pairOf(capture: Capture, flags: DiffFlags): readonly [string, string] {
+/** The two points that were named; where one was, or none, the other is what `diff` takes by itself. */
+export function pointsToCompare(
+  capture: Capture,
+  flags: { readonly from?: string; readonly to?: string },
+): readonly [Point, Point] {
+  const [from, to] =
+    flags.from !== undefined && flags.to !== undefined ? [flags.from, flags.to] : pairOf(capture, flags);
+  if (from === to) throw new EbscopeError("usage", `Cannot compare the point ${printable(from, 40)} with itself`);
+  return [findPoint(capture, from), findPoint(capture, to)];
+}
+
+function pairOf(capture: Capture, flags: { readonly from?: string; readonly to?: string }): readonly [string, string] {
   const ids = capture.points.map(({ id }) => id);
   if (flags.to !== undefined) return [ids.includes("before") ? "before" : (ids[0] ?? ""), flags.to];
   if (flags.from !== undefined) return [flags.from, ids.at(-1) ?? ""];

@@ -1,16 +1,15 @@
 /** `ebscope report FILE --html OUT --markdown OUT` */
-import { randomBytes } from "node:crypto";
-import { open, rename, rm, stat } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import { EbscopeError } from "../../base/error.ts";
-import { systemError, systemReason } from "../../base/system-error.ts";
 import { printable } from "../../base/text.ts";
 import type { Study } from "../../diagnose/study.ts";
-import { type Difference, defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
+import { type Difference, diffPoints } from "../../diff/diff.ts";
 import { buildReport, type Report, renderHtml, renderMarkdown } from "../../report/index.ts";
+import { writeWhole } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
 import { printData, progress } from "../output.ts";
 import { CREATED_BY } from "../version.ts";
+import { pointsToCompare } from "./diff.ts";
 import { openStudy, type SymbolFlags } from "./open.ts";
 
 export interface ReportFlags extends SymbolFlags {
@@ -61,15 +60,10 @@ function refuseOutputs(outputs: readonly Output[], file: string): void {
   }
 }
 
-/** The points that `diff` compares by itself; undefined when the capture has a single one and none was asked for. */
-async function differenceOf({ capture, images }: Study, { from, to }: ReportFlags): Promise<Difference | undefined> {
-  const ids = capture.points.map(({ id }) => id);
-  if (from === undefined && to === undefined && ids.length < 2) return undefined;
-  const start = ids.includes("before") ? "before" : ids[0];
-  const [usualFrom, usualTo] = from === undefined && to === undefined ? defaultPoints(capture) : [start, ids.at(-1)];
-  const [a, b] = [from ?? usualFrom ?? "", to ?? usualTo ?? ""];
-  if (a === b) throw new EbscopeError("usage", `Cannot compare the point ${printable(a, 40)} with itself`);
-  return diffPoints(capture, images, findPoint(capture, a), findPoint(capture, b));
+/** Undefined when the capture has a single point and no other was asked for. */
+async function differenceOf({ capture, images }: Study, flags: ReportFlags): Promise<Difference | undefined> {
+  if (flags.from === undefined && flags.to === undefined && capture.points.length < 2) return undefined;
+  return diffPoints(capture, images, ...pointsToCompare(capture, flags));
 }
 
 async function put(to: string, text: string): Promise<void> {
@@ -79,26 +73,4 @@ async function put(to: string, text: string): Promise<void> {
   }
   await writeWhole(to, text);
   progress(`wrote ${printable(to)}`);
-}
-
-/** Writes a file whole or not at all: under another name first. Something that is no file is not replaced. */
-async function writeWhole(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString("hex")}.part`;
-  try {
-    const existing = await stat(path).catch(() => undefined);
-    if (existing !== undefined && !existing.isFile()) throw systemError(existing.isDirectory() ? "EISDIR" : "ENOTREG");
-    const file = await open(temporary, "wx");
-    try {
-      await file.writeFile(text);
-      await file.sync();
-      await rename(temporary, path);
-    } finally {
-      await file.close();
-      await rm(temporary, { force: true }).catch(() => undefined);
-    }
-  } catch (cause) {
-    const next = `Check that the folder exists, is writable and has room; ${STDOUT} is stdout.`;
-    const message = `Cannot write ${printable(path)}: ${systemReason(cause)}`;
-    throw new EbscopeError("file-unwritable", message, { cause, next });
-  }
 }

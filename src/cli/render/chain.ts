@@ -5,6 +5,7 @@ import type { FaultCode } from "../../diagnose/fault.ts";
 import type { Names } from "../../diagnose/names.ts";
 import { placeNote, placeText } from "../../diagnose/place.ts";
 import type { PlacedFrame, PointTrace } from "../../diagnose/trace.ts";
+import { branchText, serviceText } from "../../report/words.ts";
 import { style, table } from "./style.ts";
 
 /** Frames that one screen shows. */
@@ -29,31 +30,8 @@ function frameCells({ place, access, trust, doubts }: PlacedFrame, i: number): s
 }
 
 function renderBranch(trace: PointTrace, names: Names): string[] {
-  const { branch, service } = trace;
-  if (branch === undefined) return [];
-  const text = `  ${siteText(trace, names)}`;
-  if (service === undefined) return [text];
-  const was = service.before === undefined ? "" : `, ${placeText(names.place(service.before))} before the exit`;
-  return [
-    text,
-    `  through ${style.bad(service.name)} at ${hex(service.table.address)} + 0x${service.offset.toString(16)}${was}`,
-  ];
-}
-
-function siteText({ branch, site: place }: PointTrace, names: Names): string {
-  const from = place === undefined ? "" : placeText(place);
-  switch (branch?.site.kind) {
-    case "call":
-      return `it was called from ${from}`;
-    case "return":
-      return "a return led there: where from cannot be told";
-    case "later":
-      return `a branch from the function at ${placeText(names.place(branch.site.called))} led there, which was called from ${from}`;
-    case "unknown":
-      return `how execution came there cannot be told: ${printable(branch.site.why, 200)}`;
-    case undefined:
-      return "";
-  }
+  const [branch, service] = [branchText(trace, names), serviceText(trace, names)];
+  return [...(branch === "" ? [] : [`  ${branch}`]), ...(service === "" ? [] : [`  ${style.bad(service)}`])];
 }
 
 /** Instructions around a place, with a mark at the one that matters. */

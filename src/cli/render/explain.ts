@@ -5,7 +5,7 @@ import { type LevelVerdict, type Verdict, verdicts } from "../../aarch64/verdict
 import { hex, sizeText } from "../../base/hex.ts";
 import { type PointWalk, stepFields, valueText, type WalkChange, walkChanges } from "../../diagnose/walks.ts";
 import { style, table } from "./style.ts";
-import { failureLine, groupWalks, stepCells, walkHeading } from "./walk.ts";
+import { groupWalks, outcomeLine, stepCells, walkHeading } from "./walk.ts";
 
 export function renderExplanation(walks: readonly PointWalk[]): string[] {
   const groups = groupWalks(walks, detailLines).flatMap(({ points, walk, lines }) => [
@@ -26,7 +26,7 @@ function detailLines(walk: PointWalk): string[] {
     lines.push(`${rows[i]}${intermediateText(step)}`, ...fieldLines(step, walk));
   });
   const { result } = walked;
-  if (result.mapped !== true) return [...lines, failureLine(result)];
+  if (result.mapped !== true) return [...lines, outcomeLine(result)];
   const { attributes, pa } = result;
   const off = attributes.level === null ? [`    ${style.quiet("stage 1 translation is off")}`] : [];
   const fetched = attributes.fetch === attributes.memory ? "" : `, instruction fetches ${attributes.fetch}`;

@@ -4,6 +4,7 @@ import type { Fault, FaultRegister } from "../../diagnose/fault.ts";
 import type { Names } from "../../diagnose/names.ts";
 import { type Place, placeNote } from "../../diagnose/place.ts";
 import type { PointWalk } from "../../diagnose/walks.ts";
+import { registerWords } from "../../report/words.ts";
 import { renderCode, renderTrace } from "./chain.ts";
 import { style, table } from "./style.ts";
 import { renderWalks } from "./walk.ts";
@@ -36,18 +37,8 @@ function placeRow(name: string, place: Place | undefined): string[] {
   return place === undefined ? [name, "could not be read", ""] : [name, hex(place.address), placeNote(place)];
 }
 
-/** `from EL1h: EL1 with SP_EL1; set: Z C D A I F` */
 function registerRow({ name, value, fields }: FaultRegister): string[] {
-  const mode = fields.find((field) => field.name === "M[3:0]");
-  const shown = fields.filter((field) => field !== mode && field.value !== 0n);
-  const wide = shown.filter(({ high, low }) => high !== low).map((field) => `${field.name}=${hex(field.value)}`);
-  const flags = shown.filter(({ high, low }) => high === low).map((field) => field.name);
-  const words = [
-    mode === undefined ? "" : `from ${mode.meaning}`,
-    ...wide,
-    flags.length === 0 ? "" : `set: ${flags.join(" ")}`,
-  ];
-  return [name, hex(value), words.filter((word) => word !== "").join("; ")];
+  return [name, hex(value), registerWords(fields)];
 }
 
 function renderWalkOf(name: string, address: bigint | undefined, walks: readonly PointWalk[]): string[] {

@@ -1,11 +1,9 @@
 /** The walk of an address, level by level, as text. */
 
-import { accessText } from "../../aarch64/permissions.ts";
 import type { Translation, WalkStep } from "../../aarch64/translate.ts";
-import { ERROR_CODES } from "../../base/error.ts";
 import { hex, hex16 } from "../../base/hex.ts";
-import { printable } from "../../base/text.ts";
 import type { PointWalk } from "../../diagnose/walks.ts";
+import { descriptorKind, outcomeText } from "../../report/words.ts";
 import { style, table } from "./style.ts";
 
 /** Walks that read alike, with the points they are of, in the order of the points. */
@@ -42,15 +40,7 @@ export function walkHeading(points: readonly string[], { regime, live }: PointWa
 }
 
 function walkLines({ walked: { steps, result } }: PointWalk): string[] {
-  const lines = table(steps.map(stepCells), "    ");
-  if (result.mapped !== true) return [...lines, failureLine(result)];
-  const { attributes, pa } = result;
-  const el0 = attributes.el0 === null ? "" : `, EL0 ${accessText(attributes.el0)}`;
-  const af = attributes.accessFlag ? "" : ", access flag 0";
-  return [
-    ...lines,
-    `    ${style.good(`→ ${hex(pa)} ${accessText(attributes)}${el0}`)}, ${attributes.memory}, ${attributes.shareability} shareable${af}`,
-  ];
+  return [...table(steps.map(stepCells), "    "), outcomeLine(result)];
 }
 
 /** `L3  0x7ed05000[0]  0x0060000000000783  page` */
@@ -59,20 +49,12 @@ export function stepCells(step: WalkStep): string[] {
     `${step.stage === 2 ? "S2 " : ""}L${step.level}`,
     `${hex(step.table)}[${step.index}]`,
     hex16(step.descriptor),
-    kindText(step),
+    descriptorKind(step),
   ];
 }
 
-/** Why an address is not mapped, or cannot be told to be. */
-export function failureLine(result: Exclude<Translation, { mapped: true }>): string {
-  if (result.mapped === null) {
-    const why = result.reason === undefined ? ERROR_CODES[result.why] : printable(result.reason, 200);
-    return `    ${style.warn(`cannot tell: ${result.why}`)} (${why})`;
-  }
-  return `    ${style.bad(`not mapped: ${result.why}`)}`;
-}
-
-function kindText({ kind, descriptor }: WalkStep): string {
-  if (kind !== "invalid") return kind;
-  return descriptor === 0n ? "invalid (zero)" : "invalid";
+/** Where a walk ends, in the colour of its kind. */
+export function outcomeLine(result: Translation): string {
+  const colour = result.mapped === null ? style.warn : result.mapped ? style.good : style.bad;
+  return `    ${colour(outcomeText(result))}`;
 }

@@ -2,7 +2,7 @@
 
 import { bit } from "../../base/bits.ts";
 import { hex } from "../../base/hex.ts";
-import { plural } from "../../base/text.ts";
+import { plural, printable } from "../../base/text.ts";
 import { type Difference, isCall } from "../../diff/diff.ts";
 import { isKnownChange, type RegisterChange } from "../../diff/registers.ts";
 import type { Facts, Verdict } from "./rule.ts";
@@ -13,7 +13,11 @@ const MAX_RUNS = 20;
 export function capturePartial({ study: { capture } }: Facts): Verdict | undefined {
   const { partial } = capture;
   if (partial === undefined) return undefined;
-  return { severity: "warning", title: "The capture is partial: it ended early.", evidence: [partial.message] };
+  return {
+    severity: "warning",
+    title: "The capture is partial: it ended early.",
+    evidence: [printable(partial.message, 500)],
+  };
 }
 
 /** SCTLR_ELx.M 1 → 0 between the points around the call. */
@@ -34,7 +38,7 @@ function isMmuOff(difference: Difference | undefined, { name, before, after }: R
 }
 
 function registerLine({ cpu, name, before, after }: RegisterChange): string {
-  return `vCPU ${cpu} ${name}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}`;
+  return `vCPU ${cpu} ${printable(name, 40)}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}`;
 }
 
 export function controlRegisterChanged({ difference }: Facts): Verdict | undefined {

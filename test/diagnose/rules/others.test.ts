@@ -322,7 +322,7 @@ describe("reusable-memory", () => {
 
   it("is silent for memory that stays the firmware's, and without a memory map", async () => {
     expect(await finding("reusable-memory", ...memoryMap(RUNTIME_DATA))).toBeUndefined();
-    expect(await finding("reusable-memory")).toBeUndefined();
+    expect(await finding("reusable-memory", (capture) => ({ ...capture, memoryMap: undefined }))).toBeUndefined();
   });
 });
 
