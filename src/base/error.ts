@@ -47,6 +47,17 @@ export const ERROR_CODES = {
     "The tables use an architecture extension that is not decoded; its registers are in the capture, and the root pages of its tables raw.",
   "too-many-tables":
     "The tables are larger than a bound, or refer to each other from very many places; raise --max-tables if they are real.",
+  // The bridge
+  "no-such-target": "`Target.list` has the guests of this bridge; attach one with `Target.attach`.",
+  "no-such-breakpoint": "`Breakpoint.list` has the breakpoints of a guest.",
+  "no-such-capture": "`Capture.list` has the captures of this bridge.",
+  "no-such-subscription": "The subscription has ended, or is another connection's.",
+  "target-running": "The guest runs: stop it first (`Target.interrupt`).",
+  "target-busy": "A capture has the guest: wait for it (`Capture.wait`), or end it (`Capture.cancel`).",
+  "events-gone": "Events that old are not kept any more: subscribe after `oldest` - 1.",
+  "store-full": "The disk is full: make room (`ebscope captures prune`). What is there can still be read.",
+  "store-corrupt": "The store's contents are damaged: what could be read is there; move the damaged file away to go on.",
+  "store-locked": "Another bridge uses this folder: end it, or give --data another one.",
   // Files
   "symbols-unreadable":
     "Give an AArch64 ELF file with its symbol table (edk2's .debug, xen-syms, vmlinux), a System.map, or a linker's .map.",
