@@ -56,7 +56,8 @@ export const ERROR_CODES = {
   "target-busy": "A capture has the guest: wait for it (`Capture.wait`), or end it (`Capture.cancel`).",
   "events-gone": "Events that old are not kept any more: subscribe after `oldest` - 1.",
   "store-full": "The disk is full: make room (`ebscope captures prune`). What is there can still be read.",
-  "store-corrupt": "The store's contents are damaged: what could be read is there; move the damaged file away to go on.",
+  "store-corrupt":
+    "The store's contents are damaged: what could be read is there; move the damaged file away to go on.",
   "store-locked": "Another bridge uses this folder: end it, or give --data another one.",
   // Files
   "symbols-unreadable":

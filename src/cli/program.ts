@@ -135,6 +135,27 @@ export function buildProgram(done: (code: number) => void): Command {
       done(await reportCommand(file, flags));
     });
 
+  verb(program, "serve")
+    .summary("share guests with any number of tools: JSON-RPC over WebSocket, HTTP, a stream of events")
+    .description(
+      "Serves guests, their captures and what happens to them until it is stopped, and leaves the guests as they were found. " +
+        "Who has the token for control, a file in the data folder, controls them; docs/api.md tells more.",
+    )
+    .option("--gdb <address...>", "stubs to attach to now: host:port or unix:/path (others by Target.attach)")
+    .option("--run", "let those guests run, instead of standing still until somebody resumes them")
+    .addOption(port().default(8624))
+    .option("--listen <address>", "the address to listen on", "127.0.0.1")
+    .option("--allow-remote", "listen where other machines can reach it: the token is sent in clear text")
+    .option("--allow-host <name...>", "another name (NAME or NAME:PORT) under which clients may ask for it")
+    .option("--socket <path>", "listen on a Unix socket that only its owner may open, not on TCP")
+    .option("--data <folder>", "captures and the log of events (default: ebscope in the user's data folder)")
+    .option("--read-only", "let nobody control anything: make a token for reading only")
+    .option("--json", "print where it serves as JSON")
+    .action(async (flags) => {
+      const { serveCommand } = await import("./commands/serve.ts");
+      done(await serveCommand(flags));
+    });
+
   verb(program, "doctor")
     .summary("say what is missing on this machine and how to get it")
     .option("--gdb <address>", "look at this stub too: version, registers, how guest memory can be read")
@@ -174,6 +195,14 @@ function seconds(flags: string, description: string): Option {
       throw new InvalidArgumentError("Give seconds, from 0 to 86400.");
     }
     return value;
+  });
+}
+
+function port(): Option {
+  return new Option("--port <port>", "the TCP port, 0 for any that is free").argParser((text) => {
+    if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
+      throw new InvalidArgumentError("Give a port, from 0 to 65535.");
+    return Number(text);
   });
 }
 

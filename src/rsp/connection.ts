@@ -92,6 +92,11 @@ export class Connection {
   readonly #unsolicited: StopReply[] = [];
   /** What the last packet that looked like a stop said, and what it was read as. */
   #readStop: { readonly text: string; readonly stop: StopReply | undefined } = { text: "", stop: undefined };
+  #tellEnd: (reason: EbscopeError) => void = () => undefined;
+  /** Resolves when the session is over, with why: nobody need ask for anything to be told. Never rejects. */
+  readonly ended = new Promise<EbscopeError>((resolve) => {
+    this.#tellEnd = resolve;
+  });
   /** The longest packet that the stub takes, frame included; a longer one is refused here. */
   packetSize = Number.POSITIVE_INFINITY;
 
@@ -434,6 +439,7 @@ export class Connection {
     this.#state = { kind: "closed", error: reason };
     this.#requests.failAll(reason);
     this.#stops.fail(reason);
+    this.#tellEnd(reason);
     void this.#link.close();
   }
 }

@@ -182,6 +182,10 @@ class QemuTarget implements Target {
     return this.#registers.learn(this.#stoppedCpu, this.info.registers);
   }
 
+  get ended(): Promise<EbscopeError> {
+    return this.#connection.ended;
+  }
+
   get stoppedCpu(): Cpu {
     return this.#stoppedCpu;
   }
@@ -240,18 +244,45 @@ class QemuTarget implements Target {
 
   async resumePast(cpu: Cpu, pc: VirtAddr): Promise<void> {
     this.#mustBeHeld();
-    const ours = this.#breakpoints.has(pc);
-    const removed = ours ? this.#remove(pc) : undefined;
-    await Promise.all([removed, this.#step(cpu)]);
-    const inserted = ours ? this.#insert(pc) : undefined;
+    const { inserted } = await this.#stepFrom(cpu, pc);
     await Promise.all([inserted, this.#connection.resume("c")]);
   }
 
-  /** One instruction, the other vCPUs held. */
-  async #step(cpu: Cpu): Promise<void> {
+  async step(cpu: Cpu, pc: VirtAddr): Promise<Stop> {
+    this.#mustBeHeld();
+    const { stop, inserted } = await this.#stepFrom(cpu, pc);
+    await inserted;
+    return stop;
+  }
+
+  /** A step without the breakpoint at `pc`, which is on its way back into the guest when this returns. */
+  async #stepFrom(cpu: Cpu, pc: VirtAddr): Promise<{ stop: Stop; inserted: Promise<void> | undefined }> {
+    const ours = this.#breakpoints.has(pc);
+    const [removed, stepped] = await Promise.allSettled([ours ? this.#remove(pc) : undefined, this.#step(cpu)]);
+    if (removed.status === "rejected") throw removed.reason;
+    const inserted = ours && !this.#connection.running ? this.#insert(pc) : undefined;
+    if (stepped.status === "fulfilled") return { stop: stepped.value, inserted };
+    await inserted?.catch(() => undefined);
+    throw stepped.reason;
+  }
+
+  /** One instruction, the other vCPUs held. One that waits (WFI) does not end by itself: it is interrupted. */
+  async #step(cpu: Cpu): Promise<Stop> {
     await this.#connection.resume(`vCont;s:${cpu.thread}`);
-    const stop = await this.#dueStop("Cannot step the guest: it did not stop");
+    const stop = await this.#stopOfStep();
     if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
+    return stop;
+  }
+
+  async #stopOfStep(): Promise<Stop> {
+    try {
+      return await this.#dueStop("Cannot step the guest: it did not stop");
+    } catch (error) {
+      if (this.#connection.closed || !(error instanceof EbscopeError) || error.code !== "stub-silent") throw error;
+      const stop = await this.interrupt();
+      if (stop === undefined) throw error;
+      return stop;
+    }
   }
 
   waitForStop(signal?: AbortSignal): Promise<Stop> {

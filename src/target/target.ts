@@ -3,6 +3,7 @@
  * hand-built machine can.
  */
 import type { VirtAddr } from "../base/address.ts";
+import type { EbscopeError } from "../base/error.ts";
 import type { MemoryRange, PhysMemory } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
 import type { MemoryChannel } from "./memory/channel.ts";
@@ -40,6 +41,8 @@ export interface Target {
   readonly memory: PhysMemory;
   /** What it is read with, now. */
   readonly memoryChannel: MemoryChannel;
+  /** Resolves when the session with the stub is over, with why: it was lost, or `release` ended it. Never rejects. */
+  readonly ended: Promise<EbscopeError>;
   /** RAM and ROM ranges as they are now. */
   memoryRanges(): Promise<readonly MemoryRange[]>;
   /** Every register of `registers` for every vCPU of `cpus`, one batch: a row a vCPU, in the order given. */
@@ -53,6 +56,11 @@ export interface Target {
    * ours at `pc` out of the way meanwhile (resuming on it would hit it again without progress); then all of them.
    */
   resumePast(cpu: Cpu, pc: VirtAddr): Promise<void>;
+  /**
+   * One instruction on `cpu`, which stands at `pc`, the others held and a breakpoint of ours at `pc` out of the way meanwhile. A vCPU that
+   * does not get through it (it waits for an interrupt) is halted where it is: the stop is an interrupt then. Halted when this returns.
+   */
+  step(cpu: Cpu, pc: VirtAddr): Promise<Stop>;
   waitForStop(signal?: AbortSignal): Promise<Stop>;
   /** Halts a running guest and says how it stopped: it may have hit a breakpoint just before. Undefined when it was halted. */
   interrupt(): Promise<Stop | undefined>;

@@ -45,6 +45,14 @@ export class FakeTarget implements Target {
   #stopped: Cpu;
   #running = false;
   #stop: Stop | undefined;
+  #lost: EbscopeError | undefined;
+  #tellEnd: (reason: EbscopeError) => void = () => undefined;
+  readonly ended = new Promise<EbscopeError>((resolve) => {
+    this.#tellEnd = resolve;
+  });
+  readonly #waiters = new Set<(stop: Stop) => void>();
+  /** How it was let go; undefined while it is held. */
+  released: "running" | "halted" | undefined;
 
   constructor(memory: FakeMemory, visits: readonly Visit[], cpus = 1) {
     this.memory = memory;
@@ -63,6 +71,30 @@ export class FakeTarget implements Target {
     return this.#visits.length;
   }
 
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** The connection is gone: whoever waits is told, and nothing can be asked any more. */
+  lose(error = new EbscopeError("connection-lost", "Cannot talk to the stub: the stub closed the connection")): void {
+    this.#lost = error;
+    this.#tellEnd(error);
+  }
+
+  /** Where the guest will come by when it runs the next time. */
+  later(...visits: readonly Visit[]): void {
+    this.#visits.push(...visits);
+  }
+
+  /** The guest runs on from place to place, by its next visits, until it stops. */
+  goOn(...visits: readonly Visit[]): void {
+    if (!this.#running) throw new Error("the guest stands still");
+    this.#visits.push(...visits);
+    this.#run();
+    const stop = this.#waiters.size > 0 ? this.#takeStop() : undefined;
+    if (stop !== undefined) for (const waiter of this.#waiters) waiter(stop);
+  }
+
   get stoppedCpu(): Cpu {
     return this.#stopped;
   }
@@ -71,8 +103,13 @@ export class FakeTarget implements Target {
     return Promise.resolve(RANGES);
   }
 
-  readRegisters(cpus: readonly Cpu[], definitions: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
-    return Promise.resolve(cpus.map(({ index }) => definitions.map((each) => this.#read(index, each))));
+  async readRegisters(cpus: readonly Cpu[], definitions: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
+    this.#mustBeHalted();
+    return cpus.map(({ index }) => definitions.map((each) => this.#read(index, each)));
+  }
+
+  #mustBeThere(): void {
+    if (this.#lost !== undefined) throw this.#lost;
   }
 
   #read(cpu: number, { name, bits }: RegisterDefinition): RegisterRead {
@@ -109,11 +146,10 @@ export class FakeTarget implements Target {
 
   #run(): void {
     this.#running = true;
+    this.#stop = undefined;
     for (let visit = this.#visits.shift(); visit !== undefined; visit = this.#visits.shift()) {
       const cpu = this.info.cpus[visit.cpu ?? 0] as Cpu;
-      visit.does?.(this.memory);
-      for (const [name, value] of Object.entries(visit.registers ?? {})) this.#values[cpu.index]?.set(name, value);
-      this.#values[cpu.index]?.set("pc", visit.pc);
+      this.#arrive(cpu, visit);
       this.seen.push({ pc: visit.pc, breakpoints: new Set(this.breakpoints) });
       if (!this.breakpoints.has(virt(visit.pc))) continue;
       this.#stopped = cpu;
@@ -122,32 +158,66 @@ export class FakeTarget implements Target {
     }
   }
 
+  async step(cpu: Cpu, pc: VirtAddr): Promise<Stop> {
+    this.#mustBeHalted();
+    if ((this.#values[cpu.index]?.get("pc") ?? 0n) !== pc) throw new Error(`vCPU ${cpu.index} does not stand at ${pc}`);
+    const visit = this.#visits.shift();
+    if (visit !== undefined) this.#arrive(cpu, visit);
+    this.#stopped = cpu;
+    return { kind: "breakpoint", cpu };
+  }
+
+  #arrive(cpu: Cpu, visit: Visit): void {
+    visit.does?.(this.memory);
+    for (const [name, value] of Object.entries(visit.registers ?? {})) this.#values[cpu.index]?.set(name, value);
+    this.#values[cpu.index]?.set("pc", visit.pc);
+  }
+
   waitForStop(signal?: AbortSignal): Promise<Stop> {
-    const stop = this.#stop;
-    if (stop !== undefined) {
-      this.#stop = undefined;
-      this.#running = false;
-      this.stops++;
-      return Promise.resolve(stop);
-    }
-    return new Promise((_, reject) => {
-      const abort = (): void => reject(signal?.reason);
+    const stop = this.#takeStop();
+    if (stop !== undefined) return Promise.resolve(stop);
+    return new Promise((resolve, reject) => {
+      const waiter = (come: Stop): void => {
+        this.#waiters.delete(waiter);
+        resolve(come);
+      };
+      this.#waiters.add(waiter);
+      void this.ended.then(reject);
+      const abort = (): void => {
+        this.#waiters.delete(waiter);
+        reject(signal?.reason);
+      };
       if (signal?.aborted) abort();
       signal?.addEventListener("abort", abort, { once: true });
     });
   }
 
+  #takeStop(): Stop | undefined {
+    const stop = this.#stop;
+    if (stop === undefined) return undefined;
+    this.#stop = undefined;
+    this.#running = false;
+    this.stops++;
+    return stop;
+  }
+
   async interrupt(): Promise<Stop | undefined> {
+    this.#mustBeThere();
     if (!this.#running) return undefined;
     this.#running = false;
+    // It has stopped: that is for the one who waits.
+    if (this.#stop !== undefined) return undefined;
     return { kind: "interrupt", cpu: this.#stopped };
   }
 
-  async release(): Promise<void> {
+  async release(run: boolean): Promise<void> {
     this.breakpoints.clear();
+    this.released ??= run ? "running" : "halted";
+    this.#tellEnd(new EbscopeError("connection-lost", "Cannot talk to the stub: the connection was closed here"));
   }
 
   #mustBeHalted(): void {
+    this.#mustBeThere();
     if (this.#running) throw new Error("the guest runs");
   }
 }

@@ -443,11 +443,54 @@ describe("running and stopping", () => {
     });
   });
 
-  it("a step that does not end is told of within the deadline", async () => {
-    const { target } = await attached({ script: { onResume: () => undefined } }, { deadlineMs: SHORT });
+  it("steps one instruction on one vCPU, with the breakpoint where it stands out of the way", async () => {
+    const { stub, target } = await attached();
+    await target.insertBreakpoint(virt(0x1000));
+    const from = stub.session.requests.length;
+    const cpu = { index: 1, thread: "02" };
+    expect(await target.step(cpu, virt(0x1000))).toEqual({ kind: "breakpoint", cpu });
+    expect(requestsSince(stub, from)).toEqual(["z0,1000,4", "vCont;s:02", "Z0,1000,4"]);
+    expect(stub.running).toBe(false);
+  });
+
+  it("a vCPU that waits in a step is interrupted, with the breakpoint back in", async () => {
+    const { stub, target } = await attached({}, { deadlineMs: SHORT });
+    await target.insertBreakpoint(virt(0x1000));
+    stub.rescript({ onResume: () => undefined });
+    const cpu = { index: 0, thread: "01" };
+    expect(await target.step(cpu, virt(0x1000))).toEqual({ kind: "interrupt", cpu });
+    expect(stub.breakpoints).toEqual(["0,1000,4"]);
+    expect(stub.session).toMatchObject({ interrupts: 1, stray: "" });
+  });
+
+  it("a breakpoint that cannot be taken out for a step is not put in twice", async () => {
+    const { stub, target } = await attached();
+    await target.insertBreakpoint(virt(0x1000));
+    stub.rescript(script(/^z0/, reply("E22")));
+    expect((await failure(target.step({ index: 0, thread: "01" }, virt(0x1000)))).code).toBe("stub-refused");
+    expect(stub.breakpoints).toEqual(["0,1000,4"]);
+  });
+
+  it("the end of the session is told of while nothing is asked", async () => {
+    const { stub, target } = await attached();
+    stub.hangUp();
+    expect(await target.ended).toMatchObject({
+      code: "connection-lost",
+      message: "Cannot talk to the stub: the stub closed the connection",
+    });
+  });
+
+  it("a release ends the session too", async () => {
+    const { target } = await attached();
+    await target.release(false);
+    expect((await target.ended).code).toBe("connection-lost");
+  });
+
+  it("a step that does not end, interrupted or not, is told of within the deadline", async () => {
+    const { target } = await attached({ script: { onResume: () => undefined, deaf: true } }, { deadlineMs: SHORT });
     const started = performance.now();
     const error = await failure(target.resumePast({ index: 0, thread: "01" }, virt(0x1000)));
-    expect(performance.now() - started).toBeLessThan(SHORT + 1000);
+    expect(performance.now() - started).toBeLessThan(2 * SHORT + 1000);
     expect(error.code).toBe("stub-silent");
   });
 });

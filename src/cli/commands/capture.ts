@@ -1,12 +1,11 @@
 /** `ebscope capture` and `ebscope snapshot`: the verbs that touch a guest. */
 
 import { EbscopeError, type ErrorCode } from "../../base/error.ts";
-import { hex } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
-import type { CaptureEvent, CaptureOutcome } from "../../capture/exit-boot-services.ts";
+import { captureEventText } from "../../capture/event-text.ts";
+import type { CaptureOutcome } from "../../capture/exit-boot-services.ts";
 import { captureExitBootServices } from "../../capture/exit-boot-services.ts";
 import { captureNow } from "../../capture/now.ts";
-import { statusName } from "../../efi/structures.ts";
 import { parseStubAddress, stubAddressText } from "../../rsp/transport.ts";
 import type { Capture, PointKind } from "../../snapshot/model.ts";
 import { checkWritable, writeCapture } from "../../snapshot/store.ts";
@@ -137,7 +136,7 @@ async function runCapture(
       ...(flags.watch !== undefined && { watchMs: flags.watch * 1000 }),
       ...(flags.maxTables !== undefined && { maxTables: flags.maxTables }),
       signal,
-      onEvent: (event) => tell(flags, eventText(event)),
+      onEvent: (event) => tell(flags, captureEventText(event)),
     });
   } finally {
     await target.release(runAfterwards);
@@ -232,23 +231,4 @@ async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Prom
 
 function tell(flags: { readonly quiet?: boolean }, text: string): void {
   if (!flags.quiet) progress(text);
-}
-
-function eventText(event: CaptureEvent): string {
-  switch (event.kind) {
-    case "waiting":
-      return `waiting for the firmware: ${event.why}`;
-    case "located":
-      return `ExitBootServices is at ${hex(event.address)} (${event.where}); waiting for the call`;
-    case "called":
-      return `call ${event.attempt} of ExitBootServices, from ${hex(event.from)}`;
-    case "point":
-      return `recorded ${event.point.id}: ${event.point.pages.size} pages, the guest stood still for ${event.pauseMs.toFixed(0)} ms`;
-    case "returned":
-      return `it returned ${statusName(event.status) ?? hex(event.status)}`;
-    case "watching":
-      return `watching for a fault for ${event.seconds} s`;
-    case "note":
-      return event.text;
-  }
 }

@@ -1,12 +1,10 @@
 /** `ebscope diff FILE` */
 
-import { EbscopeError } from "../../base/error.ts";
-import { printable } from "../../base/text.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
-import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
-import { encodeDiff } from "../../server/encode.ts";
-import type { Capture, Point } from "../../snapshot/model.ts";
+import { pointsToCompare } from "../../diff/compare.ts";
+import { diffPoints } from "../../diff/diff.ts";
+import { encodeDiff } from "../../encode/diff.ts";
 import { EXIT } from "../exit-code.ts";
 import { jsonText, printData } from "../output.ts";
 import { renderDiff } from "../render/diff.ts";
@@ -31,22 +29,4 @@ export async function printDiff(study: Study, file: string, flags: DiffFlags): P
   const findings = findingsOf(study, difference);
   if (flags.json) printData(jsonText(encodeDiff(difference, findings, study)));
   else printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file }));
-}
-
-/** The two points that were named; where one was, or none, the other is what `diff` takes by itself. */
-export function pointsToCompare(
-  capture: Capture,
-  flags: { readonly from?: string; readonly to?: string },
-): readonly [Point, Point] {
-  const [from, to] =
-    flags.from !== undefined && flags.to !== undefined ? [flags.from, flags.to] : pairOf(capture, flags);
-  if (from === to) throw new EbscopeError("usage", `Cannot compare the point ${printable(from, 40)} with itself`);
-  return [findPoint(capture, from), findPoint(capture, to)];
-}
-
-function pairOf(capture: Capture, flags: { readonly from?: string; readonly to?: string }): readonly [string, string] {
-  const ids = capture.points.map(({ id }) => id);
-  if (flags.to !== undefined) return [ids.includes("before") ? "before" : (ids[0] ?? ""), flags.to];
-  if (flags.from !== undefined) return [flags.from, ids.at(-1) ?? ""];
-  return defaultPoints(capture);
 }

@@ -3,7 +3,7 @@ import { EbscopeError } from "../../base/error.ts";
 import { hex16 } from "../../base/hex.ts";
 import { placeText } from "../../diagnose/place.ts";
 import { walksOf } from "../../diagnose/walks.ts";
-import { encodeExplanation } from "../../server/encode.ts";
+import { encodeExplanation } from "../../encode/point.ts";
 import { addressIn } from "../address.ts";
 import { EXIT } from "../exit-code.ts";
 import { jsonText, printData } from "../output.ts";

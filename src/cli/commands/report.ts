@@ -2,14 +2,12 @@
 import { basename, resolve } from "node:path";
 import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
-import type { Study } from "../../diagnose/study.ts";
-import { type Difference, diffPoints } from "../../diff/diff.ts";
+import { differenceIn } from "../../diff/compare.ts";
 import { buildReport, type Report, renderHtml, renderMarkdown } from "../../report/index.ts";
 import { writeWhole } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
 import { printData, progress } from "../output.ts";
 import { CREATED_BY } from "../version.ts";
-import { pointsToCompare } from "./diff.ts";
 import { openStudy, type SymbolFlags } from "./open.ts";
 
 export interface ReportFlags extends SymbolFlags {
@@ -33,7 +31,7 @@ export async function reportCommand(file: string, flags: ReportFlags): Promise<n
   refuseOutputs(outputs, file);
   const study = await openStudy(file, flags);
   const options = { file: basename(file), version: CREATED_BY };
-  const report = buildReport(study, await differenceOf(study, flags), options);
+  const report = buildReport(study, await differenceIn(study.capture, study.images, flags), options);
   const texts = outputs.map(({ render, to }) => ({ to, text: render(report) }));
   for (const { to, text } of texts) await put(to, text);
   return EXIT.done;
@@ -58,12 +56,6 @@ function refuseOutputs(outputs: readonly Output[], file: string): void {
   if (capture !== undefined) {
     refuse(`${printable(capture.to)} is the name of a capture`, "Give the report another name, such as report.html.");
   }
-}
-
-/** Undefined when the capture has a single point and no other was asked for. */
-async function differenceOf({ capture, images }: Study, flags: ReportFlags): Promise<Difference | undefined> {
-  if (flags.from === undefined && flags.to === undefined && capture.points.length < 2) return undefined;
-  return diffPoints(capture, images, ...pointsToCompare(capture, flags));
 }
 
 async function put(to: string, text: string): Promise<void> {

@@ -4,13 +4,14 @@ import { findingsOf } from "../../diagnose/findings.ts";
 import { isCaptured, mapsAt } from "../../diagnose/memory-maps.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { traceAt } from "../../diagnose/trace.ts";
-import { type Difference, defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
+import { differenceIn } from "../../diff/compare.ts";
+import { findPoint } from "../../diff/diff.ts";
 import { PointView } from "../../diff/point-view.ts";
-import { encodeFindings } from "../../server/encode.ts";
-import { encodeEfi, type ShownTables } from "../../server/encode-efi.ts";
-import { encodeBacktrace, encodeFault } from "../../server/encode-fault.ts";
-import { encodeImages } from "../../server/encode-images.ts";
-import { encodeMemoryMap } from "../../server/encode-memory-map.ts";
+import { encodeFindings } from "../../encode/diff.ts";
+import { encodeEfi, type ShownTables } from "../../encode/efi.ts";
+import { encodeBacktrace, encodeFault } from "../../encode/fault.ts";
+import { encodeImages } from "../../encode/images.ts";
+import { encodeMemoryMap } from "../../encode/memory-map.ts";
 import type { Capture } from "../../snapshot/model.ts";
 import { jsonText, type Output } from "../output.ts";
 import { renderBacktrace } from "../render/backtrace.ts";
@@ -87,16 +88,9 @@ export async function showBacktrace(study: Study, flags: ShowFlags): Promise<Out
 }
 
 export async function showFindings(study: Study, flags: ShowFlags): Promise<Output> {
-  const difference = await differenceOf(study);
+  const difference = await differenceIn(study.capture, study.images);
   const findings = findingsOf(study, difference);
   if (flags.json) return jsonText(encodeFindings(findings));
   const compared = difference && `${difference.before.point.id} → ${difference.after.point.id}`;
   return renderFindings(findings, compared, flags.all ?? false).join("\n");
-}
-
-/** The two points that `diff` compares by itself; undefined for a capture with a single one. */
-async function differenceOf({ capture, images }: Study): Promise<Difference | undefined> {
-  if (capture.points.length < 2) return undefined;
-  const [from, to] = defaultPoints(capture);
-  return await diffPoints(capture, images, findPoint(capture, from), findPoint(capture, to));
 }

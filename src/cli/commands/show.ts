@@ -4,7 +4,7 @@ import { hex, hex16, sizeText } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { type Coverage, coverageOf } from "../../diff/diff.ts";
-import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../server/encode.ts";
+import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../encode/point.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import { addressesIn } from "../address.ts";
 import { SHOWN, type Shown } from "../defaults.ts";

@@ -7,7 +7,7 @@ import { MemoryTypes } from "../../diagnose/memory-types.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
 import { statusName } from "../../efi/structures.ts";
-import { memoryTypeOf } from "../../server/encode.ts";
+import { memoryTypeOf } from "../../encode/diff.ts";
 import { type Capture, FAULTS_NOT_WATCHED } from "../../snapshot/model.ts";
 import { renderFault } from "./fault.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";

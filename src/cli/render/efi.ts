@@ -12,7 +12,7 @@ import {
   type ShownTables,
   SIGNATURE_FIELD,
   VARIABLES,
-} from "../../server/encode-efi.ts";
+} from "../../encode/efi.ts";
 import { style, table } from "./style.ts";
 
 export function renderEfiTables(shown: ShownTables, names: Names): string[] {

@@ -4,7 +4,7 @@ import { plural, printable } from "../../base/text.ts";
 import type { Study } from "../../diagnose/study.ts";
 import type { ImageDetails } from "../../efi/images.ts";
 import { isDiscardable, type PeSection, sectionAccess, sectionContents } from "../../efi/sections.ts";
-import { pointsOf } from "../../server/encode-images.ts";
+import { pointsOf } from "../../encode/images.ts";
 import { style, table } from "./style.ts";
 
 /** Images that are listed without --all; firmware loads about a hundred. */

@@ -11,7 +11,7 @@ import {
 import { placeText } from "../../diagnose/place.ts";
 import type { StudiedMap, Study } from "../../diagnose/study.ts";
 import { descriptorEnd, type MemoryDescriptor } from "../../efi/memory-map.ts";
-import { getMemoryMapIn } from "../../server/encode-memory-map.ts";
+import { getMemoryMapIn } from "../../encode/memory-map.ts";
 import { limited } from "./mappings.ts";
 import { style, table } from "./style.ts";
 

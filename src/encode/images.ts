@@ -4,7 +4,7 @@ import { hex } from "../base/hex.ts";
 import type { Study } from "../diagnose/study.ts";
 import type { ImageDetails } from "../efi/images.ts";
 import { isDiscardable, type PeSection, sectionAccess, sectionContents } from "../efi/sections.ts";
-import { orNull } from "./encode-walks.ts";
+import { orNull } from "./walks.ts";
 
 type Imaged = Pick<Study, "capture" | "images" | "symbols">;
 

@@ -6,7 +6,7 @@ import type { Fault, FaultRegister } from "../diagnose/fault.ts";
 import type { Place } from "../diagnose/place.ts";
 import type { CalledService } from "../diagnose/service.ts";
 import type { PlacedFrame, PointTrace } from "../diagnose/trace.ts";
-import { encodeWalks, orNull } from "./encode-walks.ts";
+import { encodeWalks, orNull } from "./walks.ts";
 
 /** The fault of a capture, as `show FILE fault --json` prints it. */
 export function encodeFault(fault: Fault): FaultJson {

@@ -5,7 +5,7 @@ import { attributesChanges, descriptorsOf, type ShownMaps, totalsByType } from "
 import type { StudiedMap, Study } from "../diagnose/study.ts";
 import { firstTables } from "../diagnose/trace.ts";
 import { descriptorEnd, type MemoryDescriptor } from "../efi/memory-map.ts";
-import { encodePlace } from "./encode-fault.ts";
+import { encodePlace } from "./fault.ts";
 
 /** As `show FILE memmap --json` prints it. */
 export function encodeMemoryMap(study: Study, { map, attributes }: ShownMaps): MemoryMapJson {

@@ -4,8 +4,8 @@ import { hex } from "../base/hex.ts";
 import type { Names } from "../diagnose/names.ts";
 import type { PointView } from "../diff/point-view.ts";
 import { compareTables, type EfiTable, type EfiTables, fieldAt } from "../efi/tables.ts";
-import { encodePlace } from "./encode-fault.ts";
-import { orNull } from "./encode-walks.ts";
+import { encodePlace } from "./fault.ts";
+import { orNull } from "./walks.ts";
 
 /** The tables of a point, and those of the first point of the capture where that is another. */
 export interface ShownTables {
