@@ -103,7 +103,8 @@ export class BridgeServer {
     const server = createServer({
       requireHostHeader: false,
       requestTimeout: 30_000,
-      headersTimeout: 20_000, connectionsCheckingInterval: 5000,
+      headersTimeout: 20_000,
+      connectionsCheckingInterval: 5000,
       keepAliveTimeout: 20_000,
     });
     server.maxConnections = this.#limits.connections;
