@@ -34,6 +34,12 @@ export function placeName({ address, image, symbol }: Place): string {
   return symbol ?? image ?? hex(address);
 }
 
+/** ` ; CoreStall+0x10`, as a note behind an instruction; empty where nothing names it. */
+export function targetNote({ symbol, image }: Place): string {
+  const name = symbol ?? image;
+  return name === undefined ? "" : ` ; ${name}`;
+}
+
 /** `Stall.c:123`, without folders. */
 export function lineText({ line }: Place): string | undefined {
   if (line === undefined) return undefined;

@@ -50,7 +50,7 @@ export async function traceAt(
     return { ...shared, regime, frames: [], end, branch: undefined, site: undefined, service: undefined };
   }
   const functionOf = (address: VirtAddr): VirtAddr | undefined => {
-    const start = names.functionOf(address, view);
+    const start = names.functionOf(address, view, regime.name);
     return start === undefined ? undefined : virt(start);
   };
   const { backtrace, branch } = await callChain(
@@ -62,19 +62,23 @@ export async function traceAt(
   );
   const { frames, end } = backtrace;
   const site = siteAddress(branch);
-  await names.learnLines([...frames.slice(0, LINES).map(frameAddress), ...(site === undefined ? [] : [site])], view);
+  await names.learnLines(
+    [...frames.slice(0, LINES).map(frameAddress), ...(site === undefined ? [] : [site])],
+    view,
+    regime.name,
+  );
   const translator = new Translator(regime, pointPages(view.point));
   return {
     ...shared,
     regime: regime.name,
     frames: frames.map((frame) => ({
       ...frame,
-      place: names.place(frameAddress(frame), view),
+      place: names.place(frameAddress(frame), view, regime.name),
       access: accessOf(translator.translate(frameAddress(frame)).result),
     })),
     end: end.text,
     branch,
-    site: site === undefined ? undefined : names.place(site, view),
+    site: site === undefined ? undefined : names.place(site, view, regime.name),
     service: serviceOf(branch, firstTables(capture, tables), tables.get(view.point.id)),
   };
 }

@@ -1,7 +1,7 @@
 /** The section about the fault: what the exception says, who was running, the walks, the code. */
 import { hex, hex16 } from "../base/hex.ts";
 import type { Fault, FaultCode } from "../diagnose/fault.ts";
-import { type Place, placeNote, placeText } from "../diagnose/place.ts";
+import { type Place, placeNote, placeText, targetNote } from "../diagnose/place.ts";
 import type { Study } from "../diagnose/study.ts";
 import type { PlacedFrame, PointTrace } from "../diagnose/trace.ts";
 import type { PointWalk } from "../diagnose/walks.ts";
@@ -87,13 +87,17 @@ function frameRow({ place, access, trust, doubts }: PlacedFrame, i: number): str
   return [`#${i}`, hex16(place.address), access, placeNote(place), doubt.join("; ")];
 }
 
-function codeBlocks({ address, place, listing }: FaultCode): Block[] {
+function codeBlocks({ address, place, listing, targets }: FaultCode): Block[] {
   const { instructions } = listing;
-  const rows = instructions.map((each) => [
-    hex(each.address),
-    each.word.toString(16).padStart(8, "0"),
-    `${each.mnemonic} ${each.operands}`.trimEnd(),
-  ]);
+  const rows = instructions.map((each) => {
+    const target = targets.get(each.address);
+    const note = target === undefined ? "" : targetNote(target);
+    return [
+      hex(each.address),
+      each.word.toString(16).padStart(8, "0"),
+      `${each.mnemonic} ${each.operands}`.trimEnd() + note,
+    ];
+  });
   const marked = instructions.findIndex((each) => each.address === address);
   return [
     { kind: "heading", spans: ["Code at ", data(placeText(place))] },

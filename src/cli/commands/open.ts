@@ -37,8 +37,13 @@ const MAX_NOTES = 8;
 
 function symbolNotes({ skipped, unmatched }: SymbolsUsed): string[] {
   const notes = [
-    ...skipped.map(({ path, why }) => `symbols of ${path} are not used: ${why}`),
-    ...unmatched.map(({ name }) => `symbols of ${name} fit no image of the capture`),
+    ...skipped.map(
+      ({ path, why }) => `no symbols of ${path}: ${why.replace(/^Cannot read symbols from .*?: (?=[^:]*$)/, "")}`,
+    ),
+    ...unmatched.map(
+      ({ name }) =>
+        `the symbols of ${name} fit no image of the capture; \`show FILE images\` says how images are called`,
+    ),
   ];
   const more = notes.length - MAX_NOTES;
   return [...notes.slice(0, MAX_NOTES), ...(more > 0 ? [`… and ${more} more symbol files`] : [])];
