@@ -102,6 +102,8 @@ const ExplainResult = Type.Union([
 
 const Walk = Type.Object({
   point: Type.String(),
+  /** The vCPU whose tables they are. */
+  cpu: Type.Integer(),
   regime: RegimeName,
   /** Whether the regime is in use at the point. */
   live: Type.Boolean(),

@@ -68,7 +68,7 @@ export class Names {
       section: image === undefined ? undefined : sectionAt(image, address)?.name,
       symbol: symbolText(this.#resolver(scope, moved).resolve(address)),
       line: line === undefined ? undefined : { file: line.file, line: line.line },
-      memoryType: descriptorAt(this.#sources.memoryMap, physical ?? address)?.typeName,
+      memoryType: this.#memoryType(physical ?? address),
     };
   }
 
@@ -106,6 +106,13 @@ export class Names {
     const scope = scopeOf(view, regime);
     const resolved = this.#resolver(scope, isMoved(address, outputOf(scope, address))).resolve(address);
     return resolved?.file === undefined || resolved.symbol === undefined ? undefined : address - resolved.offset;
+  }
+
+  #memoryType(address: bigint): string | null | undefined {
+    const { memoryMap } = this.#sources;
+    // Above what an address has as bits, there is no memory to speak of: a kernel's own half.
+    if (memoryMap.length === 0 || address >> 52n !== 0n) return undefined;
+    return descriptorAt(memoryMap, address)?.typeName ?? null;
   }
 
   /** An image of the firmware's list is there only under its own address; one found by its header where it was found. */

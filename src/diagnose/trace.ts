@@ -1,8 +1,10 @@
 /** Who was running at a point: the call chain of a vCPU with a place for each frame, and the branch that led to where no code can run. */
+import { currentExceptionLevel } from "../aarch64/machine-state.ts";
 import { accessText } from "../aarch64/permissions.ts";
 import type { RegimeName } from "../aarch64/regime-model.ts";
 import { type Translation, Translator } from "../aarch64/translate.ts";
 import type { Frame } from "../aarch64/unwind.ts";
+import { vectorAt } from "../aarch64/vectors.ts";
 import { type VirtAddr, virt } from "../base/address.ts";
 import { type BranchTrace, callChain, codeRegime } from "../code/index.ts";
 import type { PointView } from "../diff/point-view.ts";
@@ -53,7 +55,7 @@ export async function traceAt(
     const start = names.functionOf(address, view, regime.name);
     return start === undefined ? undefined : virt(start);
   };
-  const { backtrace, branch } = await callChain(
+  const { backtrace, branch: found } = await callChain(
     view.registers,
     regime,
     pointPages(view.point),
@@ -61,6 +63,8 @@ export async function traceAt(
     functionOf,
   );
   const { frames, end } = backtrace;
+  // An exception led to a vector that cannot run, no branch: what x30 says is of what went before.
+  const branch = frames[0]?.pc === view.registers.get("pc") && isAtVector(view) ? undefined : found;
   const site = siteAddress(branch);
   await names.learnLines(
     [...frames.slice(0, LINES).map(frameAddress), ...(site === undefined ? [] : [site])],
@@ -104,4 +108,11 @@ function serviceOf(branch: BranchTrace | undefined, before: EfiTables | undefine
 /** UEFI's tables as the firmware had them: those of the first point. */
 export function firstTables(capture: Capture, tables: ReadonlyMap<string, EfiTables>): EfiTables | undefined {
   return tables.get(capture.points[0]?.id ?? "");
+}
+
+/** Whether the vCPU stands at a vector in force, as it does at a fault. */
+function isAtVector({ registers }: PointView): boolean {
+  const base = registers.get(`VBAR_EL${currentExceptionLevel(registers) ?? 1}`);
+  const pc = registers.get("pc");
+  return base !== undefined && pc !== undefined && vectorAt(base, pc) !== undefined;
 }

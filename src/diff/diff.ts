@@ -126,7 +126,7 @@ function otherVcpus(capture: Capture, before: PointView, after: PointView): stri
   if (others.length === 0) return [];
   const which = others.length > 8 ? `${others.length} others` : `vCPU ${others.join(", ")}`;
   return [
-    `Mappings are those of vCPU ${before.cpu}; ${which} had other translation registers at one of the points: \`show FILE mappings --cpu\`.`,
+    `Mappings are those of vCPU ${before.cpu}; ${which} had other translation registers at one of the points: \`show FILE mappings --cpu N\`.`,
   ];
 }
 

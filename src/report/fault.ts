@@ -4,7 +4,7 @@ import type { Fault, FaultCode } from "../diagnose/fault.ts";
 import { type Place, placeNote, placeText, targetNote } from "../diagnose/place.ts";
 import type { Study } from "../diagnose/study.ts";
 import type { PlacedFrame, PointTrace } from "../diagnose/trace.ts";
-import type { PointWalk } from "../diagnose/walks.ts";
+import { type PointWalk, walkPlace } from "../diagnose/walks.ts";
 import { findPoint } from "../diff/diff.ts";
 import { pointRegisters } from "../snapshot/model.ts";
 import { type Block, columns, data, more, type Section, table, text } from "./document.ts";
@@ -110,7 +110,7 @@ function walkBlocks(name: string, address: bigint | undefined, walks: readonly P
   if (address === undefined || walks.length === 0) return [];
   const groups = new Map<string, { readonly points: string[]; readonly walk: PointWalk }>();
   for (const walk of walks) {
-    const key = JSON.stringify([walk.regime.name, walk.live, walkRows(walk), outcomeText(walk.walked.result)]);
+    const key = JSON.stringify([walkPlace(walk), walkRows(walk), outcomeText(walk.walked.result)]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { points: [walk.point], walk });
     else group.points.push(walk.point);
@@ -122,10 +122,9 @@ function walkBlocks(name: string, address: bigint | undefined, walks: readonly P
 }
 
 function groupBlocks(points: readonly string[], walk: PointWalk): Block[] {
-  const { regime, live, walked } = walk;
-  const where = `${regime.name}${live ? "" : ", not live"}`;
+  const { walked } = walk;
   return [
-    text("At ", data(points.join(", ")), ` in ${where}: `, data(outcomeText(walked.result))),
+    text("At ", data(points.join(", ")), ` in ${walkPlace(walk)}: `, data(outcomeText(walked.result))),
     ...table(columns("Level", "Entry", "Descriptor", "Kind"), walkRows(walk)),
   ];
 }

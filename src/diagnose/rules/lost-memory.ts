@@ -193,7 +193,7 @@ export function otherVcpuFaulted({ study: { capture, fault } }: Facts): Verdict 
     title: `It is vCPU ${fault.cpu} that faulted, not vCPU ${caller}, which had called ExitBootServices.`,
     evidence: [
       `vCPU ${fault.cpu} took the exception${at}`,
-      "its translation registers may be others than the caller's: `show FILE registers --cpu`",
+      `its registers and tables may be others than the caller's: \`show FILE registers --at fault --cpu ${fault.cpu}\``,
     ],
   };
 }

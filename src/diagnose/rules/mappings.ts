@@ -192,7 +192,7 @@ export function reusableMemory({ study }: Facts): Verdict | undefined {
   if (lines.size === 0) return undefined;
   return {
     severity: "info",
-    title: `At ${point.id} the guest still depends on memory of the firmware that an OS may use for something else: normal until it has its own.`,
+    title: `At ${point.id} ${study.capture.threads.length > 1 ? `vCPU ${after.cpu}` : "the guest"} still depends on memory of the firmware that an OS may use for something else: normal until it has its own.`,
     evidence: [...lines].map(([what, all]) => `${what}: ${firstOf(all.map(hex), 4).join(", ")}`),
   };
 }
