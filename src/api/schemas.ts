@@ -211,6 +211,8 @@ export const FaultJson = Type.Object({
   pcWalks: Walks,
   farWalks: Walks,
   ...trace,
+  /** x0 … x30 and sp as the exception found them. */
+  general: Type.Array(Type.Object({ name: Type.String(), value: Hex })),
   /** The code around the PC, then that around the call that led there. */
   code: Type.Array(Type.Object({ address: Hex, word: Hex, text: Type.String() })),
 });

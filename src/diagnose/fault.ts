@@ -5,6 +5,7 @@
  * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx. D24.2 HPFAR_EL2: FIPA is IPA[51:12] (bits 43:4) of an abort in stage 2.
  */
 
+import { contextOf } from "../aarch64/context.ts";
 import { currentExceptionLevel, hostExtensions } from "../aarch64/machine-state.ts";
 import { type DecodedField, decodeFields } from "../aarch64/registers/index.ts";
 import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
@@ -54,7 +55,9 @@ export interface Fault {
   readonly farWalks: readonly PointWalk[];
   /** Who was running, and the branch that led to where no code can run. */
   readonly trace: PointTrace;
-  /** The code around where it happened, and around the call that led there; what cannot be read is left out. */
+  /** x0 … x30 and sp as the exception found them, those that could be read. */
+  readonly general: readonly { readonly name: string; readonly value: bigint }[];
+  /** The code around where it happened, around the call that led there, and around the callers; what cannot be read is left out. */
   readonly code: readonly FaultCode[];
 }
 
@@ -69,6 +72,8 @@ export interface FaultCode {
 
 /** Exception classes that set FAR_ELx: instruction, data, PC alignment and watchpoint (ESR_ELx.EC, D24.2.40). */
 const SETS_FAR: ReadonlySet<number> = new Set([0x20, 0x21, 0x22, 0x24, 0x25, 0x34, 0x35]);
+
+const GENERAL: readonly string[] = [...Array.from({ length: 31 }, (_, i) => `x${i}`), "sp"];
 
 /** The fault of a capture; undefined when it has none. */
 export async function readFault(study: Omit<Study, "fault" | "attributes">): Promise<Fault | undefined> {
@@ -101,6 +106,10 @@ export async function readFault(study: Omit<Study, "fault" | "attributes">): Pro
     pcWalks: elr === undefined ? [] : walksOf(capture, elr, point.cpu, regime),
     farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu, regime),
     trace,
+    general: GENERAL.flatMap((name) => {
+      const value = name === "sp" ? contextOf(view.registers)?.sp : get(name);
+      return value === undefined ? [] : [{ name, value }];
+    }),
     code: await codeOf(view, trace, names),
   };
 }
@@ -134,16 +143,21 @@ function faultRegister(view: PointView, name: string): FaultRegister | undefined
 const SHOWN_AROUND = { before: 6, after: 2 };
 const SHOWN_BYTES = 32n;
 
+/** The innermost frames whose code is listed, besides the call that a bad branch was. */
+const LISTED_FRAMES = 3;
+
 async function codeOf(view: PointView, { frames, site }: PointTrace, names: Names): Promise<FaultCode[]> {
   const regime = codeRegime(view.registers, view.regimes);
   if (regime === undefined) return [];
   const memory = translatedMemory(new Translator(regime, pointPages(view.point)), view.memory);
   const nameOf = (address: bigint): Place => names.place(address, view, regime.name);
-  const [innermost, caller] = frames;
-  const pc = await codeAt(memory, innermost?.place, nameOf);
-  const call = site ?? (caller?.source === "link-register" ? caller.place : undefined);
-  const near = call !== undefined && pc.some(({ address }) => distance(address, call.address) <= SHOWN_BYTES);
-  return near ? pc : [...pc, ...(await codeAt(memory, call, nameOf))];
+  const places = [frames[0]?.place, site, ...frames.slice(1, LISTED_FRAMES).map(({ place }) => place)];
+  const listed: FaultCode[] = [];
+  for (const place of places) {
+    const near = listed.some(({ address }) => place !== undefined && distance(address, place.address) <= SHOWN_BYTES);
+    if (!near) listed.push(...(await codeAt(memory, place, nameOf)));
+  }
+  return listed;
 }
 
 function distance(a: bigint, b: bigint): bigint {

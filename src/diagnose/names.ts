@@ -11,6 +11,7 @@ import { printable } from "../base/text.ts";
 import type { PointView } from "../diff/point-view.ts";
 import { type ImageDetails, imageAt, imageOffsetText, sectionAt } from "../efi/images.ts";
 import { descriptorAt, type MemoryDescriptor } from "../efi/memory-map.ts";
+import { type EfiTables, fieldAt } from "../efi/tables.ts";
 import { type Resolved, SymbolResolver } from "../symbols/resolver.ts";
 import type { SymbolMatch } from "../symbols/search.ts";
 import type { LineOptions, SourceLine } from "../symbols/source-lines.ts";
@@ -33,6 +34,8 @@ export interface NameSources {
   readonly images: readonly ImageDetails[];
   /** Functions of UEFI's tables by address. */
   readonly services: ReadonlyMap<bigint, string>;
+  /** UEFI's tables as the firmware had them. */
+  readonly tables: EfiTables | undefined;
   readonly matches: readonly SymbolMatch<ImageDetails>[];
   readonly kernels: readonly PlacedKernel[];
   readonly memoryMap: readonly MemoryDescriptor[];
@@ -66,7 +69,7 @@ export class Names {
       image: image === undefined ? undefined : imageOffsetText(image, address),
       listed: this.images.length > 0,
       section: image === undefined ? undefined : sectionAt(image, address)?.name,
-      symbol: symbolText(this.#resolver(scope, moved).resolve(address)),
+      symbol: symbolText(this.#resolver(scope, moved).resolve(address)) ?? (moved ? undefined : this.#fieldAt(address)),
       line: line === undefined ? undefined : { file: line.file, line: line.line },
       memoryType: this.#memoryType(physical ?? address),
     };
@@ -77,7 +80,7 @@ export class Names {
     const [, stem = name, digits] = /^(.*?)\+(0x[0-9a-fA-F]{1,16}|[0-9]{1,19})$/.exec(name) ?? [];
     const offset = digits === undefined ? 0n : BigInt(digits);
     const symbols = this.#resolver(scopeOf(view, regime), false).addressOf(stem);
-    const images = this.images.filter((image) => image.name === stem).map(({ base }) => base);
+    const images = this.#imagesNamed(stem).map(({ base }) => base);
     return (symbols.length > 0 ? symbols : images).map((base) => BigInt.asUintN(64, base + offset));
   }
 
@@ -106,6 +109,20 @@ export class Names {
     const scope = scopeOf(view, regime);
     const resolved = this.#resolver(scope, isMoved(address, outputOf(scope, address))).resolve(address);
     return resolved?.file === undefined || resolved.symbol === undefined ? undefined : address - resolved.offset;
+  }
+
+  /** `gRT->GetTime's field`, for the address of a field of UEFI's tables. */
+  #fieldAt(address: bigint): string | undefined {
+    const { tables } = this.#sources;
+    const field = tables === undefined ? undefined : fieldAt(tables, address);
+    return field === undefined ? undefined : `the field ${field.name}`;
+  }
+
+  /** Without regard to case, where no name is written like that. */
+  #imagesNamed(name: string): readonly ImageDetails[] {
+    const same = this.images.filter((image) => image.name === name);
+    const alike = name.toLowerCase();
+    return same.length > 0 ? same : this.images.filter((image) => image.name?.toLowerCase() === alike);
   }
 
   #memoryType(address: bigint): string | null | undefined {

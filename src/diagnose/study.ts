@@ -54,6 +54,7 @@ export async function studyCapture(capture: Capture, symbols: SymbolChoice = "re
   const names = new Names({
     images,
     services: first === undefined ? new Map() : tableServices(first),
+    tables: first,
     matches: used.matches,
     kernels: used.kernels,
     memoryMap: memoryMap?.map.state === "read" ? memoryMap.map.descriptors : [],

@@ -118,6 +118,13 @@ export async function diffPoints(
   };
 }
 
+/** What changed after a call had succeeded until the guest faulted; undefined where there are not both points. */
+export async function diffToFault(capture: Capture, images: readonly LoadedImage[]): Promise<Difference | undefined> {
+  const after = capture.points.find(({ kind }) => kind === "after");
+  const fault = capture.points.find(({ kind }) => kind === "fault");
+  return after === undefined || fault === undefined ? undefined : diffPoints(capture, images, after, fault);
+}
+
 /** Mappings are those of one vCPU: which others have other tables. */
 function otherVcpus(capture: Capture, before: PointView, after: PointView): string[] {
   const differs = (view: PointView, cpu: number): boolean =>

@@ -4,7 +4,7 @@ import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
-import { defaultPoints, diffPoints, findPoint } from "../../diff/diff.ts";
+import { defaultPoints, diffPoints, diffToFault, findPoint, isCall } from "../../diff/diff.ts";
 import { encodeDiff } from "../../server/encode.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import { EXIT } from "../exit-code.ts";
@@ -30,7 +30,10 @@ export async function printDiff(study: Study, file: string, flags: DiffFlags): P
   const difference = await diffPoints(capture, images, ...pointsToCompare(capture, flags));
   const findings = findingsOf(study, difference);
   if (flags.json) printData(jsonText(encodeDiff(difference, findings, study)));
-  else printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file }));
+  else {
+    const toFault = isCall(difference) ? await diffToFault(capture, images) : undefined;
+    printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file, toFault }));
+  }
 }
 
 /** The two points that were named; where one was, or none, the other is what `diff` takes by itself. */
