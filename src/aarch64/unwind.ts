@@ -153,7 +153,8 @@ class Unwinder {
     const { pc, lr, fp } = this.#context;
     if (lr === undefined || (!runs && this.#returnedTo(pc))) return undefined;
     // A branch gone wrong has changed nothing but x30: the function it was to call has no record.
-    const place = runs ? await this.#returnPlace(pc, lr) : "x30";
+    // Code that a function has just returned to finds its own address in x30.
+    const place = !runs ? "x30" : this.#returnedTo(pc) ? "record" : await this.#returnPlace(pc, lr);
     if (place === "record") {
       this.#gap = gapText(await this.#keepsFrame(virt(pc + 4n)));
       return undefined;

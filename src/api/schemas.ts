@@ -4,7 +4,7 @@
  * Addresses and register values are `"0x…"`: lower case, no padding.
  */
 import { type Static, Type } from "typebox";
-import { ImageJson } from "./firmware.ts";
+import { ImageJson, MemoryMapJson } from "./firmware.ts";
 import { Hex, Nullable, Place, placeFields, RegimeName } from "./parts.ts";
 
 const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
@@ -266,6 +266,10 @@ export const DiffJson = Type.Object({
   fault: Nullable(FaultJson),
   /** Those whose mappings changed, in whole or in part. */
   images: Type.Array(ImageJson),
+  /** The map that ExitBootServices was called with, and the memory attributes tables; null when the capture has neither. */
+  memoryMap: Nullable(MemoryMapJson),
+  /** Who was running at the two points. */
+  backtraces: Type.Array(BacktraceJson),
   coverage: Type.Array(CoverageJson),
 });
 

@@ -5,13 +5,15 @@
  * point's tables map elsewhere lies in none of them, whatever its number.
  */
 import type { RegimeName } from "../aarch64/regime-model.ts";
-import { virt } from "../base/address.ts";
+import { phys, physPage, virt } from "../base/address.ts";
 import { hex } from "../base/hex.ts";
 import { printable } from "../base/text.ts";
 import type { PointView } from "../diff/point-view.ts";
 import { type ImageDetails, imageAt, imageOffsetText, sectionAt } from "../efi/images.ts";
 import { descriptorAt, type MemoryDescriptor } from "../efi/memory-map.ts";
+import { sectionContents } from "../efi/sections.ts";
 import { type EfiTables, fieldAt } from "../efi/tables.ts";
+import type { PointKind } from "../snapshot/model.ts";
 import { type Resolved, SymbolResolver } from "../symbols/resolver.ts";
 import type { SymbolMatch } from "../symbols/search.ts";
 import type { LineOptions, SourceLine } from "../symbols/source-lines.ts";
@@ -62,14 +64,16 @@ export class Names {
     const scope = scopeOf(view, regime);
     const physical = outputOf(scope, address);
     const moved = isMoved(address, physical);
-    const image = imageAt(this.#imagesIf(moved), address);
+    const there = imageAt(this.#imagesIf(moved, scope), address);
+    const reused = this.#isReused(there, address, scope);
+    const image = reused ? undefined : there;
     const line = this.#lines.get(lineKey(address, scope));
     return {
       address,
       image: image === undefined ? undefined : imageOffsetText(image, address),
       listed: this.images.length > 0,
       section: image === undefined ? undefined : sectionAt(image, address)?.name,
-      symbol: symbolText(this.#resolver(scope, moved).resolve(address)) ?? (moved ? undefined : this.#fieldAt(address)),
+      symbol: reused ? undefined : this.#symbolAt(address, scope, moved),
       line: line === undefined ? undefined : { file: line.file, line: line.line },
       memoryType: this.#memoryType(physical ?? address),
     };
@@ -111,7 +115,11 @@ export class Names {
     return resolved?.file === undefined || resolved.symbol === undefined ? undefined : address - resolved.offset;
   }
 
-  /** `gRT->GetTime's field`, for the address of a field of UEFI's tables. */
+  #symbolAt(address: bigint, scope: Scope | undefined, moved: boolean): string | undefined {
+    return symbolText(this.#resolver(scope, moved).resolve(address)) ?? (moved ? undefined : this.#fieldAt(address));
+  }
+
+  /** `the field gRT->GetTime`, for the address of a field of UEFI's tables. */
   #fieldAt(address: bigint): string | undefined {
     const { tables } = this.#sources;
     const field = tables === undefined ? undefined : fieldAt(tables, address);
@@ -132,9 +140,25 @@ export class Names {
     return descriptorAt(memoryMap, address)?.typeName ?? null;
   }
 
-  /** An image of the firmware's list is there only under its own address; one found by its header where it was found. */
-  #imagesIf(moved: boolean): readonly ImageDetails[] {
-    return moved ? this.images.filter(({ found }) => found === "header") : this.images;
+  /** An image of the firmware's list is there only under its own address; one found by its header at the points where that stood. */
+  #imagesIf(moved: boolean, scope: Scope | undefined): readonly ImageDetails[] {
+    return this.images.filter((image) => (image.found === "header" ? standsAt(image, scope) : !moved));
+  }
+
+  /**
+   * Whether the code at an address is another by now than where the firmware had it: after the exit the memory of all but runtime images is
+   * the OS's. What cannot be compared is taken to be as it was.
+   */
+  #isReused(image: ImageDetails | undefined, address: bigint, scope: Scope | undefined): boolean {
+    if (image === undefined || image.found === "header" || image.runtime || scope === undefined) return false;
+    const { capture, point } = scope.view;
+    const section = sectionAt(image, address);
+    if (!AFTER_EXIT.has(point.kind) || section === undefined || !sectionContents(section).includes("code"))
+      return false;
+    const page = physPage(phys(address));
+    const first = capture.points.find(({ pages }) => pages.get(page)?.state === "present")?.pages.get(page);
+    const now = point.pages.get(page);
+    return first?.state === "present" && now?.state === "present" && Buffer.compare(first.bytes, now.bytes) !== 0;
   }
 
   /** Where a kernel runs, its file says so of no image any more: it has moved from there. */
@@ -148,7 +172,7 @@ export class Names {
     const here = kernels.filter((kernel) => kernel.point === point);
     for (const { file, offset } of here.filter((kernel) => kernel.regime === regime))
       resolver.add({ name: file.name }, file, offset);
-    const images = this.#imagesIf(moved);
+    const images = this.#imagesIf(moved, scope);
     const stays = (file: SymbolFile): boolean => !here.some((kernel) => kernel.file === file);
     for (const { image, file, bias } of matches)
       if (images.includes(image) && stays(file)) resolver.add(image, file, bias);
@@ -165,6 +189,13 @@ interface Scope {
 
 function scopeOf(view: PointView | undefined, regime: RegimeName | undefined): Scope | undefined {
   return view === undefined ? undefined : { view, regime: regime ?? view.currentRegime };
+}
+
+/** Points at which memory that the firmware had may be used for something else. */
+const AFTER_EXIT: ReadonlySet<PointKind> = new Set(["fault", "later"]);
+
+function standsAt({ base, size }: ImageDetails, scope: Scope | undefined): boolean {
+  return scope === undefined || scope.view.point.images.some((each) => each.base === base && each.size === size);
 }
 
 /** Whether the tables lead an address somewhere else than to the physical address of the same number. */

@@ -1,5 +1,5 @@
 /** The symbol files of a study: those that were asked for, or those that the capture remembers. */
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
 import { regimeNameAt } from "../aarch64/regime.ts";
 import { EbscopeError } from "../base/error.ts";
@@ -66,7 +66,7 @@ async function pathsOf(
   const skipped: Skipped[] = [];
   for (const file of capture.symbols?.files ?? []) {
     const why = await whyChanged(file);
-    if (why === undefined) paths.push(file.path);
+    if (why === undefined) paths.push(await realpath(file.path));
     else skipped.push({ path: printable(file.path, 400), why });
   }
   return { paths: [...new Set(paths)], skipped };

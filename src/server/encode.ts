@@ -19,8 +19,10 @@ import type {
 import { hex } from "../base/hex.ts";
 import { littleEndianValue } from "../base/registers.ts";
 import type { Finding } from "../diagnose/findings.ts";
+import { mapsAt } from "../diagnose/memory-maps.ts";
 import { MemoryTypes } from "../diagnose/memory-types.ts";
 import type { Study } from "../diagnose/study.ts";
+import type { PointTrace } from "../diagnose/trace.ts";
 import { type PointWalk, walkChanges } from "../diagnose/walks.ts";
 import { type Coverage, type Difference, type OwnedMappingChange, regimeNames } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
@@ -28,17 +30,25 @@ import { imagesIn, ownerOf } from "../diff/owners.ts";
 import { PointView } from "../diff/point-view.ts";
 import type { ImageDetails, LoadedImage } from "../efi/images.ts";
 import { type Capture, type Point, pointRegisters } from "../snapshot/model.ts";
-import { encodeFault } from "./encode-fault.ts";
+import { encodeBacktrace, encodeFault } from "./encode-fault.ts";
 import { encodeImages } from "./encode-images.ts";
+import { encodeMemoryMap } from "./encode-memory-map.ts";
 import { encodeAttributes, encodeWalks, orNull } from "./encode-walks.ts";
 
 function encodeSide(side: MappingSide | null): SideJson | null {
   return side === null ? null : { pa: hex(side.pa), ...encodeAttributes(side.attributes) };
 }
 
-export function encodeDiff(difference: Difference, findings: readonly Finding[], study: Study): DiffJson {
+/** `traces`: the call chains of the two points. */
+export function encodeDiff(
+  difference: Difference,
+  findings: readonly Finding[],
+  study: Study,
+  traces: readonly PointTrace[],
+): DiffJson {
   const { capture, before, after } = difference;
   const types = new MemoryTypes(study.memoryMap);
+  const maps = mapsAt(study);
   return {
     from: before.point.id,
     to: after.point.id,
@@ -62,6 +72,8 @@ export function encodeDiff(difference: Difference, findings: readonly Finding[],
     coverage: difference.coverage.map(encodeCoverage),
     fault: study.fault === undefined ? null : encodeFault(study.fault),
     images: encodeImages(study, changedImages(difference, study)),
+    memoryMap: maps === undefined ? null : encodeMemoryMap(study, maps),
+    backtraces: traces.map(encodeBacktrace),
   };
 }
 

@@ -16,7 +16,7 @@ import { bytesOfHex, hex, hexOfBytes } from "../base/hex.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import type { RegisterRead } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
-import { META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
+import { MAX_ROWS, META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
 import type { Capture, Point } from "./model.ts";
 import {
   clip,
@@ -150,6 +150,7 @@ export function decodeCapture(bytes: Uint8Array, name: string): Capture {
   const chunks = readChunks(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), file);
   const meta = readMeta(need(chunks, "META", file), file);
   const pages = readPages(need(chunks, "PAGE", file), file);
+  if (meta.points.length * meta.threads.length > MAX_ROWS) throw corrupt(file, "it has too many points for its vCPUs");
   if (new Set(meta.points.map(({ id }) => id)).size !== meta.points.length)
     throw corrupt(file, "two points have one name");
   return {

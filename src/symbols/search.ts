@@ -18,6 +18,7 @@ import {
   type SearchImage,
   stemOf,
   stemsOf,
+  whyNoFit,
 } from "./image-match.ts";
 import { readFileBuildId, type SymbolFile } from "./symbol-file.ts";
 import { SymbolReader } from "./symbol-reader.ts";
@@ -142,6 +143,11 @@ async function matchName<I extends SearchImage>(
         path,
         `it is of another build (${file.buildId}) than the image ${image.name ?? ""} (${image.buildId})`,
       );
+      continue;
+    }
+    const unfit = image.buildId === undefined || file.buildId === undefined ? whyNoFit(image, file) : undefined;
+    if (unfit !== undefined) {
+      reader.refuse(path, `it is of another build: ${unfit}`);
       continue;
     }
     const folders = image.buildPath === undefined ? 0 : commonFolders(image.buildPath, path);

@@ -233,6 +233,14 @@ describe("a function that keeps no frame record", () => {
   });
 });
 
+describe("code that a function has just returned to", () => {
+  it("has its own address in x30, which is no caller", async () => {
+    memory.data(STACK + 0x10n, 0n, CODE + 0x20n);
+    const found = await trace({ pc: CODE + 0x44n, x30: CODE + 0x44n, x29: STACK + 0x10n });
+    expect(pcs(found)).toEqual([CODE + 0x44n, CODE + 0x20n]);
+  });
+});
+
 describe("a branch to where no code can run", () => {
   it("has the caller once where the function that went wrong had set up its frame", async () => {
     memory.data(STACK + 0x20n, 0n, CODE + 0x44n);

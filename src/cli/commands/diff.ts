@@ -4,6 +4,7 @@ import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
+import { traceAt } from "../../diagnose/trace.ts";
 import { defaultPoints, diffPoints, diffToFault, findPoint, isCall } from "../../diff/diff.ts";
 import { encodeDiff } from "../../server/encode.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
@@ -29,10 +30,11 @@ export async function printDiff(study: Study, file: string, flags: DiffFlags): P
   const { capture, images } = study;
   const difference = await diffPoints(capture, images, ...pointsToCompare(capture, flags));
   const findings = findingsOf(study, difference);
-  if (flags.json) printData(jsonText(encodeDiff(difference, findings, study)));
+  const traces = [await traceAt(study, difference.before), await traceAt(study, difference.after)];
+  if (flags.json) printData(jsonText(encodeDiff(difference, findings, study, traces)));
   else {
     const toFault = isCall(difference) ? await diffToFault(capture, images) : undefined;
-    printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file, toFault }));
+    printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file, toFault, traces }));
   }
 }
 

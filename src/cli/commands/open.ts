@@ -35,8 +35,12 @@ function symbolChoice({ symbols }: SymbolFlags): SymbolChoice {
 /** Notes of files that were left out. */
 const MAX_NOTES = 8;
 
-function symbolNotes({ skipped, unmatched }: SymbolsUsed): string[] {
+function symbolNotes({ skipped, unmatched, matches }: SymbolsUsed): string[] {
+  const unsure = matches.filter(({ by }) => by === "name").map(({ image, file }) => `${image.name} (${file.name})`);
+  const which =
+    unsure.length > 3 ? `${unsure.slice(0, 3).join(", ")} and ${unsure.length - 3} more` : unsure.join(", ");
   const notes = [
+    ...(unsure.length === 0 ? [] : [`symbols by name only, as there is no build id to compare: ${which}`]),
     ...skipped.map(
       ({ path, why }) => `no symbols of ${path}: ${why.replace(/^Cannot read symbols from .*?: (?=[^:]*$)/, "")}`,
     ),

@@ -25,8 +25,13 @@ export async function showCommand(file: string, what: string, flags: ShowFlags):
     throw new EbscopeError("usage", `Cannot show ${JSON.stringify(printable(what, 40))}: give ${SHOWN.join(", ")}`);
   }
   refuseOtherFlags(flags, shown);
-  printData(await show(await openStudy(file, flags), shown, flags));
+  printData(await show(await openStudy(file, namesNothing(shown, flags) ? { symbols: false } : flags), shown, flags));
   return EXIT.done;
+}
+
+/** Whether no name is in what is shown: symbols that were not asked for need not be read. */
+function namesNothing(shown: Shown, { symbols, range }: ShowFlags): boolean {
+  return symbols === undefined && range === undefined && ["points", "registers", "tables", "mappings"].includes(shown);
 }
 
 async function show(study: Study, what: Shown, flags: ShowFlags): Promise<Output> {

@@ -3,8 +3,11 @@
 import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import type { Finding } from "../../diagnose/findings.ts";
+import { attributesChanges } from "../../diagnose/memory-maps.ts";
 import { MemoryTypes } from "../../diagnose/memory-types.ts";
+import { placeName } from "../../diagnose/place.ts";
 import type { Study } from "../../diagnose/study.ts";
+import type { PointTrace } from "../../diagnose/trace.ts";
 import {
   type Coverage,
   type Difference,
@@ -30,6 +33,8 @@ export interface DiffOptions {
   readonly file: string;
   /** From the return of the call to the fault. */
   readonly toFault?: Difference | undefined;
+  /** Who was running at the two points. */
+  readonly traces: readonly PointTrace[];
 }
 
 export function renderDiff(
@@ -63,6 +68,8 @@ export function renderDiff(
     "",
     ...renderTables(difference, limit),
     ...renderEfi(difference.efi, options.all),
+    ...renderMap(study),
+    ...renderCallers(options.traces),
     ...renderCoverage(difference.coverage, limit),
     ...(fault === undefined ? renderEnding(capture, after.point.id) : []),
   ];
@@ -98,6 +105,35 @@ function renderHeader(
     ...[...capture.notes, ...notes].map((note) => style.warn(`  ${printable(note, 500)}`)),
     ...(once === "" ? [] : [style.quiet(`  in use at one point only: ${once}`)]),
   ];
+}
+
+/** The map that ExitBootServices was called with, in a line. */
+function renderMap({ memoryMap, attributes, capture, names }: Study): string[] {
+  if (memoryMap?.map.state !== "read") return [];
+  const { descriptors, problems } = memoryMap.map;
+  const caller = capture.memoryMap === undefined ? undefined : names.place(capture.memoryMap.caller);
+  const from =
+    memoryMap.source === "firmware" || caller === undefined
+      ? "read from the firmware"
+      : `returned to ${placeName(caller)} with key ${hex(capture.memoryMap?.mapKey ?? 0n)}`;
+  const changes = attributesChanges(attributes).length;
+  const table =
+    attributes.length === 0
+      ? ""
+      : `; memory attributes table: ${changes === 0 ? "unchanged" : plural(changes, "change")}`;
+  const wrong = problems.length === 0 ? "" : style.warn(`; ${problems[0]}`);
+  return [`${style.heading("Memory map")}  ${plural(descriptors.length, "descriptor")}, ${from}${table}${wrong}`];
+}
+
+/** Frames of a chain that is told in a line. */
+const CALLERS = 6;
+
+function renderCallers(traces: readonly PointTrace[]): string[] {
+  return traces.flatMap(({ point, frames }) => {
+    const names = frames.slice(0, CALLERS).map(({ place }) => place.symbol ?? place.image ?? hex(place.address));
+    const more = frames.length > CALLERS ? " …" : "";
+    return names.length === 0 ? [] : [`${style.heading("Call chain")}  ${point}: ${names.join(" ← ")}${more}`];
+  });
 }
 
 /** Rows of each list of what changed from the call to the fault: the rest is another diff. */
