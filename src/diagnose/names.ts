@@ -123,7 +123,9 @@ export class Names {
   #fieldAt(address: bigint): string | undefined {
     const { tables } = this.#sources;
     const field = tables === undefined ? undefined : fieldAt(tables, address);
-    return field === undefined ? undefined : `the field ${field.name}`;
+    if (field === undefined) return undefined;
+    // A pointer to a table is one to its first field.
+    return field.offset === 0 ? `the table ${field.name.replace(/->[^>]*$/, "")}` : `the field ${field.name}`;
   }
 
   /** Without regard to case, where no name is written like that. */
@@ -158,7 +160,7 @@ export class Names {
     const page = physPage(phys(address));
     const first = capture.points.find(({ pages }) => pages.get(page)?.state === "present")?.pages.get(page);
     const now = point.pages.get(page);
-    return first?.state === "present" && now?.state === "present" && Buffer.compare(first.bytes, now.bytes) !== 0;
+    return first?.state === "present" && now?.state === "present" && areOthers(first.bytes, now.bytes, address);
   }
 
   /** Where a kernel runs, its file says so of no image any more: it has moved from there. */
@@ -193,6 +195,16 @@ function scopeOf(view: PointView | undefined, regime: RegimeName | undefined): S
 
 /** Points at which memory that the firmware had may be used for something else. */
 const AFTER_EXIT: ReadonlySet<PointKind> = new Set(["fault", "later"]);
+
+/** Bytes around an address that are compared. A few others are a patch or a breakpoint, most of them other code. */
+const AROUND = 64;
+
+function areOthers(before: Uint8Array, now: Uint8Array, address: bigint): boolean {
+  const start = Math.min(Math.max(Number(address & 0xfffn) - AROUND / 2, 0), now.length - AROUND);
+  let others = 0;
+  for (let i = start; i < start + AROUND; i++) if (before[i] !== now[i]) others++;
+  return others * 2 > AROUND;
+}
 
 function standsAt({ base, size }: ImageDetails, scope: Scope | undefined): boolean {
   return scope === undefined || scope.view.point.images.some((each) => each.base === base && each.size === size);

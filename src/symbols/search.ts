@@ -66,7 +66,11 @@ export async function searchSymbols<I extends SearchImage>(
   }
   const used = new Set(matches.map(({ file }) => file.path));
   const unmatched: SymbolFile[] = [];
-  const meantPaths = candidates.flatMap(({ meant, path }) => (meant && !used.has(path) ? [path] : []));
+  // What was refused for the image it is called like belongs to no other.
+  const refused = new Set(reader.skipped.map(({ path }) => path));
+  const meantPaths = candidates.flatMap(({ meant, path }) =>
+    meant && !used.has(path) && !refused.has(printable(path, 400)) ? [path] : [],
+  );
   for (const path of listsLast(meantPaths).slice(0, MAX_MEANT)) {
     const file = await reader.read(path);
     const open = images.filter((image) => !matches.some((match) => match.image === image));
