@@ -31,6 +31,13 @@ export function placeNote(place: Place): string {
   return names.join(", ") + (line === undefined ? "" : `, ${line}`);
 }
 
+/** The same with the type of the memory, also where an image is: `…, in EfiLoaderCode`. */
+export function typedNote(place: Place): string {
+  const { image, symbol, memoryType } = place;
+  const told = image === undefined && symbol === undefined;
+  return placeNote(place) + (told || !memoryType ? "" : `, in ${memoryType}`);
+}
+
 /** Whose memory it is that no image has. */
 function memoryNote({ memoryType }: Place): string {
   if (memoryType === undefined) return "";

@@ -1,7 +1,7 @@
 /** The section about the fault: what the exception says, who was running, the walks, the code. */
 import { hex, hex16 } from "../base/hex.ts";
 import type { Fault, FaultCode } from "../diagnose/fault.ts";
-import { type Place, placeNote, placeText, targetNote } from "../diagnose/place.ts";
+import { type Place, placeNote, placeText, targetNote, typedNote } from "../diagnose/place.ts";
 import type { Study } from "../diagnose/study.ts";
 import type { PlacedFrame, PointTrace } from "../diagnose/trace.ts";
 import { type PointWalk, walkPlace } from "../diagnose/walks.ts";
@@ -60,8 +60,7 @@ function registerRows(fault: Fault): string[][] {
 
 function placeRow(name: string, place: Place | undefined): string[] {
   if (place === undefined) return [name, UNREAD, ""];
-  const type = place.memoryType === undefined ? "" : `, in ${place.memoryType}`;
-  return [name, hex16(place.address), placeNote(place) + type];
+  return [name, hex16(place.address), typedNote(place)];
 }
 
 /** The frames, why there are no more, and the branch that led to where no code can run. */

@@ -2,7 +2,7 @@
 import type { RegimeName } from "../../aarch64/regime-model.ts";
 import { EbscopeError } from "../../base/error.ts";
 import { hex16 } from "../../base/hex.ts";
-import { placeNote } from "../../diagnose/place.ts";
+import { typedNote } from "../../diagnose/place.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { walksOf } from "../../diagnose/walks.ts";
 import type { PointView } from "../../diff/point-view.ts";
@@ -43,7 +43,7 @@ function headings({ names }: Study, va: bigint, views: readonly PointView[], reg
   const points = new Map<string, string[]>();
   for (const view of views) {
     const place = names.place(va, view, regime);
-    const note = `${placeNote(place)}${place.memoryType === undefined ? "" : `, in ${place.memoryType}`}`;
+    const note = typedNote(place);
     points.set(note, [...(points.get(note) ?? []), view.point.id]);
   }
   const [only = ""] = points.keys();

@@ -142,7 +142,10 @@ const TO_FAULT_ROWS = 6;
 function renderToFault(difference: Difference, types: MemoryTypes): string[] {
   const { before, after, registers, mappings, capture } = difference;
   const control = registers.filter((change) => change.class === "control" && isKnownChange(change));
-  if (control.length === 0 && mappings.length === 0) return [];
+  if (control.length === 0 && mappings.length === 0 && difference.coverage.length === 0) {
+    const nothing = style.quiet("  no control register and no mapping");
+    return [style.heading(`Changed from ${before.point.id} to ${after.point.id}`), nothing, ""];
+  }
   const options = { all: false, vcpus: capture.threads.length };
   const memoryType = (change: OwnedMappingChange): string | null => memoryTypeOf(change, types);
   const off = regimeNames(before, after).some((name) => before.regime(name).enabled !== after.regime(name).enabled);
