@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "unit", include: ["test/**/*.test.ts"], exclude: ["test/live/**"] } },
+      { test: { name: "unit", testTimeout: 30_000, include: ["test/**/*.test.ts"], exclude: ["test/live/**"] } },
       {
         test: {
           name: "live",
