@@ -11,6 +11,8 @@ const PAIRS = [
 
 export default defineConfig({
   test: {
+    // Of all cores: vitest would leave one idle, which on two is half of them.
+    maxWorkers: "100%",
     projects: [
       {
         test: {
