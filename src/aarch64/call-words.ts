@@ -46,6 +46,11 @@ export function savesLink(word: number): boolean {
   return movesLink(word, false) && ((word >>> 5) & 0x1f) === 31;
 }
 
+/** A store of x29 and x30 beside each other on the stack, in either order: a frame record. */
+export function savesFrame(word: number): boolean {
+  return matches(word, 0xfe40_7fff, 0xa800_7bfd) || matches(word, 0xfe40_7fff, 0xa800_77fe);
+}
+
 /** STP x29, x30, [sp, #-imm]!, or what may stand before it: PACIASP, PACIBSP, BTI c, BTI jc. */
 export function startsFunction(word: number): boolean {
   const guards = [0xd503_233f, 0xd503_237f, 0xd503_245f, 0xd503_24df];

@@ -13,7 +13,7 @@ import { type VirtAddr, virt } from "../base/address.ts";
 import { hex } from "../base/hex.ts";
 import type { MemoryRead, VirtMemory } from "../base/memory.ts";
 import type { Registers } from "../base/registers.ts";
-import { isCall, returnAddressPlace, startsFunction } from "./call-words.ts";
+import { isCall, returnAddressPlace, savesFrame, savesLink, startsFunction } from "./call-words.ts";
 import { type Context, contextOf } from "./context.ts";
 
 /** `swapped-record`: the return address stands first in the record. */
@@ -70,6 +70,9 @@ const MAX_FRAME_BYTES = 1n << 20n;
 const RECORD_BYTES = 16;
 /** How far to look for what the innermost function does with x30. */
 const SCAN_WORDS = 64;
+/** How far a function's store of x30 is looked for, from its start and back from within it. */
+const PROLOGUE_WORDS = 16;
+const SEARCH_BYTES = 0x2000n;
 
 /**
  * The call chain of a vCPU. `memory` is virtual memory as the code saw it. At an exception vector's entry the chain starts at ELR_ELx, with
@@ -105,6 +108,8 @@ class Unwinder {
   readonly #options: UnwindOptions;
   readonly #context: Context;
   readonly #frames: Frame[] = [];
+  /** Why the next record may be another function's than that of the frame before it. */
+  #gap: string | undefined;
 
   constructor(memory: VirtMemory, options: UnwindOptions, context: Context) {
     this.#memory = memory;
@@ -148,14 +153,20 @@ class Unwinder {
     const { pc, lr, fp } = this.#context;
     if (lr === undefined || (!runs && this.#returnedTo(pc))) return undefined;
     // A branch gone wrong has changed nothing but x30: the function it was to call has no record.
-    const place = runs ? await this.#returnPlace(pc, lr) : "x30";
-    if (place === "record") return undefined;
+    // Code that a function has just returned to finds its own address in x30.
+    const place = !runs ? "x30" : this.#returnedTo(pc) ? "record" : await this.#returnPlace(pc, lr);
+    if (place === "record") {
+      this.#gap = gapText(await this.#keepsFrame(virt(pc + 4n)));
+      return undefined;
+    }
     if (lr === 0n && (fp === undefined || fp === 0n)) return ended("end-of-chain", "x30 and x29 are 0");
     const candidate = await this.#judge(lr);
     // The function that x30 returns from had set up its frame, and went wrong later.
     if (!runs && (await this.#isRecorded(candidate.pc, fp))) return undefined;
-    if (place === "x30") this.#push(candidate, fp, undefined, "link-register");
-    else if (candidate.call === true && !(await this.#isRecorded(candidate.pc, fp))) {
+    if (place === "x30") {
+      this.#push(candidate, fp, undefined, "link-register");
+      this.#gap = gapText(await this.#keepsFrame(candidate.pc));
+    } else if (candidate.call === true && !(await this.#isRecorded(candidate.pc, fp))) {
       const doubts = ["x30 may be left over from a call that this function made"];
       this.#push({ ...candidate, trust: "doubtful", doubts }, fp, undefined, "link-register");
     }
@@ -223,7 +234,36 @@ class Unwinder {
   }
 
   #push({ pc, trust, doubts }: Candidate, fp: VirtAddr | undefined, record: VirtAddr | undefined, source: FrameSource) {
-    this.#frames.push({ pc, call: virt(pc - 4n), fp, record, source, trust, doubts });
+    const gap = this.#gap;
+    this.#gap = undefined;
+    const call = virt(pc - 4n);
+    if (gap === undefined) this.#frames.push({ pc, call, fp, record, source, trust, doubts });
+    else this.#frames.push({ pc, call, fp, record, source, trust: lesser(trust), doubts: [gap, ...doubts] });
+  }
+
+  /**
+   * Whether the function that an address lies in keeps a frame record, by its first instructions or, without symbols, by the nearest store
+   * of x30 before the address: a function that calls others has one, as a rule. Undefined when neither is found.
+   */
+  async #keepsFrame(pc: VirtAddr): Promise<boolean | undefined> {
+    const start = this.#options.functionOf?.(virt(pc - 4n));
+    const known = start === undefined ? undefined : keepsFrame(await this.#words(start, PROLOGUE_WORDS));
+    if (known !== undefined) return known;
+    for (let end = pc - 4n; pc - end < SEARCH_BYTES; ) {
+      const from = end & ~0xfffn;
+      const words = await this.#words(virt(from), Number(end - from) >> 2);
+      if (words.length === 0) return undefined;
+      const save = words.findLast(savesLink);
+      if (save !== undefined) return savesFrame(save);
+      end = from;
+    }
+    return undefined;
+  }
+
+  async #words(address: VirtAddr, count: number): Promise<readonly number[]> {
+    if (count <= 0) return [];
+    const [read] = await this.#memory.read([{ address, length: count * 4 }]);
+    return read === undefined ? [] : wordsOf(read);
   }
 
   /** How far a return address can be believed. */
@@ -248,6 +288,24 @@ class Unwinder {
     if (bits === undefined) return virt(address);
     return stripPointer(address, typeof bits === "number" ? bits : bits(virt(address)));
   }
+}
+
+function gapText(keepsFrame: boolean | undefined): string | undefined {
+  if (keepsFrame === true) return undefined;
+  return keepsFrame === undefined
+    ? "whether the function before it keeps a frame record is not known: its caller may be missing"
+    : "the function before it keeps no frame record: its caller is missing";
+}
+
+/** What one cannot be surer of than that no frame is missing before it. */
+function lesser(trust: FrameTrust): FrameTrust {
+  return trust === "sure" ? "likely" : trust;
+}
+
+/** What the first instructions of a function say. */
+function keepsFrame(words: readonly number[]): boolean | undefined {
+  const save = words.find(savesLink);
+  return save === undefined ? undefined : savesFrame(save);
 }
 
 function ended(reason: TraceEndReason, text: string): Backtrace["end"] {

@@ -4,7 +4,7 @@
  * Addresses and register values are `"0x…"`: lower case, no padding.
  */
 import { type Static, Type } from "typebox";
-import { ImageJson } from "./firmware.ts";
+import { ImageJson, MemoryMapJson } from "./firmware.ts";
 import { Hex, Nullable, Place, placeFields, RegimeName } from "./parts.ts";
 
 const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
@@ -102,6 +102,8 @@ const ExplainResult = Type.Union([
 
 const Walk = Type.Object({
   point: Type.String(),
+  /** The vCPU whose tables they are. */
+  cpu: Type.Integer(),
   regime: RegimeName,
   /** Whether the regime is in use at the point. */
   live: Type.Boolean(),
@@ -209,6 +211,8 @@ export const FaultJson = Type.Object({
   pcWalks: Walks,
   farWalks: Walks,
   ...trace,
+  /** x0 … x30 and sp as the exception found them. */
+  general: Type.Array(Type.Object({ name: Type.String(), value: Hex })),
   /** The code around the PC, then that around the call that led there. */
   code: Type.Array(Type.Object({ address: Hex, word: Hex, text: Type.String() })),
 });
@@ -262,6 +266,10 @@ export const DiffJson = Type.Object({
   fault: Nullable(FaultJson),
   /** Those whose mappings changed, in whole or in part. */
   images: Type.Array(ImageJson),
+  /** The map that ExitBootServices was called with, and the memory attributes tables; null when the capture has neither. */
+  memoryMap: Nullable(MemoryMapJson),
+  /** Who was running at the two points. */
+  backtraces: Type.Array(BacktraceJson),
   coverage: Type.Array(CoverageJson),
 });
 

@@ -10,6 +10,9 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only",
   ENOTDIR: "a part of the path is no folder",
   ENOTREG: "it is no regular file",
+  ELOOP: "a link leads round in a circle",
+  ENXIO: "nobody is at the other end",
+  ENAMETOOLONG: "the name is too long",
 };
 
 /** The reason why a file operation failed: in words where there are some, else the system's code. */

@@ -2,6 +2,7 @@
 import type { DiffJson, FindingJson } from "../api/schemas.ts";
 import { findingsOf } from "../diagnose/findings.ts";
 import { type Study, studyCapture } from "../diagnose/study.ts";
+import { traceAt } from "../diagnose/trace.ts";
 import { differenceIn, type PointChoice, pointsToCompare } from "../diff/compare.ts";
 import { type Difference, diffPoints } from "../diff/diff.ts";
 import { encodeDiff, encodeFindings } from "../encode/diff.ts";
@@ -61,7 +62,8 @@ export class Studies {
     const study = await this.study(id);
     const { capture, images } = study;
     const difference = await diffPoints(capture, images, ...pointsToCompare(capture, choice));
-    return encodeDiff(difference, findingsOf(study, difference), study);
+    const traces = [await traceAt(study, difference.before), await traceAt(study, difference.after)];
+    return encodeDiff(difference, findingsOf(study, difference), study, traces);
   }
 
   async #findings(id: string): Promise<FindingJson[]> {

@@ -25,6 +25,7 @@ import {
   type FoundImage,
   type MemoryMapRecord,
   type Point,
+  pointPages,
 } from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import { assemble } from "./assemble.ts";
@@ -183,6 +184,10 @@ class Session {
     this.#attempts.push({ imageHandle: registers.get("x0") ?? 0n, mapKey, returnAddress, status: undefined });
     this.#memoryMap = this.#mapWatch.mapOf(mapKey);
     await this.#takePoint({ id: "before", kind: "before", images: true, memoryMap: this.#memoryMap });
+    if (this.#mapWatch.isChanged(mapKey, pointPages(this.#points.at(-1) as Point)))
+      this.#note(
+        "The memory map is not what GetMemoryMap had returned any more: its caller has changed it, or used the memory.",
+      );
     return { cpu, returnAddress, stackPointer: registers.get("sp") ?? 0n };
   }
 

@@ -14,10 +14,12 @@
  *   asks with a size of 0, as a rule, and fails with EFI_BUFFER_TOO_SMALL.
  * - Pointers are physical addresses (2.3.6), as everywhere before the exit.
  */
-import { type VirtAddr, virt } from "../base/address.ts";
+import { phys, type VirtAddr, virt } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
+import type { PageSource } from "../base/memory.ts";
 import { readStructures } from "../efi/memory.ts";
 import type { MemoryMapRecord } from "../snapshot/model.ts";
+import { readFromPages } from "../snapshot/page-memory.ts";
 import type { Breakpoint, Target } from "../target/target.ts";
 import type { StoppedCpu } from "./stopped.ts";
 
@@ -26,6 +28,8 @@ const MAX_STOPS = 4_000;
 /** Calls that are under way at once; the oldest is forgotten for another. One that was left by a long jump never returns. */
 const MAX_CALLS = 16;
 const SUCCESS = 0n;
+/** A map is a few KiB. */
+const MAX_COMPARED = 1n << 16n;
 
 /** A call that has not returned. */
 interface MapCall {
@@ -47,8 +51,8 @@ export class MemoryMapWatch {
   #calls: MapCall[] = [];
   /** By address: at the entry and at the return addresses of `#calls`. */
   readonly #breakpoints = new Map<VirtAddr, Breakpoint>();
-  /** By map key: the last call that gave it. */
-  readonly #maps = new Map<bigint, MemoryMapRecord>();
+  /** By map key: the last call that gave it, and the map as it was then, as far as it could be read. */
+  readonly #maps = new Map<bigint, { readonly record: MemoryMapRecord; readonly bytes: Uint8Array | undefined }>();
   #stops = 0;
   #over: boolean;
 
@@ -79,7 +83,15 @@ export class MemoryMapWatch {
 
   /** What the last call returned that gave this map key. */
   mapOf(key: bigint): MemoryMapRecord | undefined {
-    return this.#maps.get(key);
+    return this.#maps.get(key)?.record;
+  }
+
+  /** Whether memory holds another map than what that call returned; false where either is not known. */
+  isChanged(key: bigint, source: PageSource): boolean {
+    const { record, bytes } = this.#maps.get(key) ?? {};
+    if (record === undefined || bytes === undefined) return false;
+    const now = readFromPages(source, { address: phys(record.address), length: bytes.length });
+    return now.state === "present" && Buffer.compare(now.bytes, bytes) !== 0;
   }
 
   /** Whether the stop is one of the watch; then the guest runs on. */
@@ -109,7 +121,7 @@ export class MemoryMapWatch {
     this.#calls = this.#calls.filter((each) => each !== call);
     const succeeded = at.registers.get("x0") === SUCCESS;
     const [map] = await Promise.all([succeeded ? this.#readResult(call) : undefined, this.#forget([call])]);
-    if (map !== undefined) this.#maps.set(map.mapKey, map);
+    if (map !== undefined) this.#maps.set(map.mapKey, { record: map, bytes: await this.#readMap(map) });
   }
 
   /** Takes out the breakpoints at the return addresses of calls, where no other call returns to. */
@@ -135,6 +147,12 @@ export class MemoryMapWatch {
       mapKey: mapKey.u64(0),
       caller: call.returnAddress,
     };
+  }
+
+  async #readMap({ address, size }: MemoryMapRecord): Promise<Uint8Array | undefined> {
+    if (size <= 0n || size > MAX_COMPARED) return undefined;
+    const [map] = await readStructures(this.#target.memory, [{ address, length: Number(size) }]);
+    return map?.bytes;
   }
 
   async #giveUp(why: string): Promise<void> {

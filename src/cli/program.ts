@@ -171,7 +171,10 @@ export function buildProgram(done: (code: number) => void): Command {
 /** What commander has to say, in our own form. */
 function usageError(text: string): EbscopeError {
   const said = text.replace(/^error: /, "").replaceAll(/\s*\n\s*/g, " ");
-  return new EbscopeError("usage", `Cannot understand the command line: ${said.trim()}`);
+  const swallowed = said.startsWith("missing required argument") && process.argv.includes("--symbols");
+  return new EbscopeError("usage", `Cannot understand the command line: ${said.trim()}`, {
+    ...(swallowed && { next: "Put --symbols behind FILE: it takes all paths that follow." }),
+  });
 }
 
 function verb(program: Command, name: string): Command {

@@ -5,6 +5,7 @@
  * ESR_ELx, the faulting address of an abort in FAR_ELx, PSTATE in SPSR_ELx. D24.2 HPFAR_EL2: FIPA is IPA[51:12] (bits 43:4) of an abort in stage 2.
  */
 
+import { contextOf } from "../aarch64/context.ts";
 import { currentExceptionLevel, hostExtensions } from "../aarch64/machine-state.ts";
 import { type DecodedField, decodeFields } from "../aarch64/registers/index.ts";
 import { decodeSyndrome, type Syndrome } from "../aarch64/syndrome.ts";
@@ -17,6 +18,7 @@ import type { VirtMemory } from "../base/memory.ts";
 import { type CodeListing, codeAround, codeRegime } from "../code/index.ts";
 import { PointView } from "../diff/point-view.ts";
 import { pointPages } from "../snapshot/model.ts";
+import type { Names } from "./names.ts";
 import type { Place } from "./place.ts";
 import type { Study } from "./study.ts";
 import { type PointTrace, traceAt } from "./trace.ts";
@@ -53,7 +55,9 @@ export interface Fault {
   readonly farWalks: readonly PointWalk[];
   /** Who was running, and the branch that led to where no code can run. */
   readonly trace: PointTrace;
-  /** The code around where it happened, and around the call that led there; what cannot be read is left out. */
+  /** x0 … x30 and sp as the exception found them, those that could be read. */
+  readonly general: readonly { readonly name: string; readonly value: bigint }[];
+  /** The code around where it happened, around the call that led there, and around the callers; what cannot be read is left out. */
   readonly code: readonly FaultCode[];
 }
 
@@ -62,10 +66,14 @@ export interface FaultCode {
   readonly address: bigint;
   readonly place: Place;
   readonly listing: CodeListing;
+  /** What the instructions branch to or take the address of, by their own addresses. */
+  readonly targets: ReadonlyMap<bigint, Place>;
 }
 
 /** Exception classes that set FAR_ELx: instruction, data, PC alignment and watchpoint (ESR_ELx.EC, D24.2.40). */
 const SETS_FAR: ReadonlySet<number> = new Set([0x20, 0x21, 0x22, 0x24, 0x25, 0x34, 0x35]);
+
+const GENERAL: readonly string[] = [...Array.from({ length: 31 }, (_, i) => `x${i}`), "sp"];
 
 /** The fault of a capture; undefined when it has none. */
 export async function readFault(study: Omit<Study, "fault" | "attributes">): Promise<Fault | undefined> {
@@ -75,12 +83,12 @@ export async function readFault(study: Omit<Study, "fault" | "attributes">): Pro
   const view = new PointView(capture, point);
   const level = currentExceptionLevel(view.registers) ?? 1;
   const get = (name: string): bigint | undefined => view.registers.get(name);
-  const place = (address: bigint | undefined): Place | undefined =>
-    address === undefined ? undefined : names.place(address, view);
   const [esr, elr] = [get(`ESR_EL${level}`), get(`ELR_EL${level}`)];
   const far = esr !== undefined && setsFar(esr) ? get(`FAR_EL${level}`) : undefined;
   // First: it learns the source lines that places have.
   const trace = await traceAt(study, view);
+  const place = (address: bigint | undefined): Place | undefined =>
+    address === undefined ? undefined : names.place(address, view, trace.regime);
   // Of code at a lower Exception level; else of what executes at each point.
   const regime = trace.regime === view.currentRegime ? undefined : trace.regime;
   return {
@@ -98,7 +106,11 @@ export async function readFault(study: Omit<Study, "fault" | "attributes">): Pro
     pcWalks: elr === undefined ? [] : walksOf(capture, elr, point.cpu, regime),
     farWalks: far === undefined || far === elr ? [] : walksOf(capture, far, point.cpu, regime),
     trace,
-    code: await codeOf(view, trace),
+    general: GENERAL.flatMap((name) => {
+      const value = name === "sp" ? contextOf(view.registers)?.sp : get(name);
+      return value === undefined ? [] : [{ name, value }];
+    }),
+    code: await codeOf(view, trace, names),
   };
 }
 
@@ -131,23 +143,42 @@ function faultRegister(view: PointView, name: string): FaultRegister | undefined
 const SHOWN_AROUND = { before: 6, after: 2 };
 const SHOWN_BYTES = 32n;
 
-async function codeOf(view: PointView, { frames, site }: PointTrace): Promise<FaultCode[]> {
+/** The innermost frames whose code is listed, besides the call that a bad branch was. */
+const LISTED_FRAMES = 3;
+
+async function codeOf(view: PointView, { frames, site }: PointTrace, names: Names): Promise<FaultCode[]> {
   const regime = codeRegime(view.registers, view.regimes);
   if (regime === undefined) return [];
   const memory = translatedMemory(new Translator(regime, pointPages(view.point)), view.memory);
-  const [innermost, caller] = frames;
-  const pc = await codeAt(memory, innermost?.place);
-  const call = site ?? (caller?.source === "link-register" ? caller.place : undefined);
-  const near = call !== undefined && pc.some(({ address }) => distance(address, call.address) <= SHOWN_BYTES);
-  return near ? pc : [...pc, ...(await codeAt(memory, call))];
+  const nameOf = (address: bigint): Place => names.place(address, view, regime.name);
+  const places = [frames[0]?.place, site, ...frames.slice(1, LISTED_FRAMES).map(({ place }) => place)];
+  const listed: FaultCode[] = [];
+  for (const place of places) {
+    const near = listed.some(({ address }) => place !== undefined && distance(address, place.address) <= SHOWN_BYTES);
+    if (!near) listed.push(...(await codeAt(memory, place, nameOf)));
+  }
+  return listed;
 }
 
 function distance(a: bigint, b: bigint): bigint {
   return a < b ? b - a : a - b;
 }
 
-async function codeAt(memory: VirtMemory, place: Place | undefined): Promise<FaultCode[]> {
+async function codeAt(
+  memory: VirtMemory,
+  place: Place | undefined,
+  nameOf: (address: bigint) => Place,
+): Promise<FaultCode[]> {
   if (place === undefined) return [];
   const listing = await codeAround(memory, virt(place.address), SHOWN_AROUND);
-  return listing.instructions.length === 0 ? [] : [{ address: place.address, place, listing }];
+  if (listing.instructions.length === 0) return [];
+  const targets = new Map<bigint, Place>();
+  for (const { address, mnemonic, operands } of listing.instructions) {
+    const [, target] = NAMES_ADDRESS.test(mnemonic) ? (/#(0x[0-9a-f]+)$/.exec(operands) ?? []) : [];
+    if (target !== undefined) targets.set(address, nameOf(BigInt(target)));
+  }
+  return [{ address: place.address, place, listing, targets }];
 }
+
+/** Instructions whose last operand is an address that the disassembler has worked out. */
+const NAMES_ADDRESS = /^(b|bl|b\..*|cbn?z|tbn?z|adr)$/;

@@ -1,4 +1,5 @@
 /** All rules, and what they say of a capture. docs/findings.md has a section a rule, in this order. */
+import { printable } from "../base/text.ts";
 import type { Difference } from "../diff/diff.ts";
 import { pointRegisters } from "../snapshot/model.ts";
 import {
@@ -6,7 +7,6 @@ import {
   accessFlagFault,
   alignmentFault,
   alignmentFaultMmuOff,
-  externalAbort,
   pcAlignment,
   spAlignment,
   stackNotMapped,
@@ -15,6 +15,7 @@ import {
 } from "./rules/bad-access.ts";
 import { branchToNull, branchToUnmapped, executeNeverFetch } from "./rules/bad-branch.ts";
 import { bootServicesZeroed, cleanExit, exitBootServicesHooked, notMappedAsNeeded } from "./rules/call.ts";
+import { exceptionInstruction } from "./rules/call-instruction.ts";
 import {
   allMappingChangesExpected,
   capturePartial,
@@ -22,17 +23,18 @@ import {
   mmuOffAcrossCall,
   unexpectedMappingChange,
 } from "./rules/changes.ts";
-import { guestFaulted } from "./rules/guest-faulted.ts";
+import { externalAbort } from "./rules/external-abort.ts";
+import { guestFaulted, otherVcpuFaulted } from "./rules/guest-faulted.ts";
 import {
   el2RegisterAtEl1,
   el3RegisterBelowEl3,
-  exceptionInstruction,
   serror,
   simdTrapped,
   systemRegisterTrap,
   undefinedInstruction,
 } from "./rules/instruction.ts";
-import { otherVcpuFaulted, tableMemoryReused, vectorsUnusable } from "./rules/lost-memory.ts";
+import { tableMemoryReused } from "./rules/lost-tables.ts";
+import { vectorsUnusable } from "./rules/lost-vectors.ts";
 import {
   nullPageMapped,
   reusableMemory,
@@ -114,10 +116,17 @@ export function findingsOf(study: Study, difference: Difference | undefined): re
   );
 }
 
+/** Characters of a title or a line of evidence: no text of a rule comes near that by itself. */
+const MAX_TEXT = 4000;
+
+/** What rules say, safe to print: they quote names of the guest, the stub and the file. */
 function heard(rules: Readonly<Partial<Record<RuleName, Rule>>>, facts: Facts): Finding[] {
   return Object.entries(rules).flatMap(([rule, check]) => {
     const verdict = check(facts);
-    return verdict === undefined ? [] : [{ rule: rule as RuleName, ...verdict }];
+    if (verdict === undefined) return [];
+    const { severity, title, evidence } = verdict;
+    const lines = evidence.map((line) => printable(line, MAX_TEXT));
+    return [{ rule: rule as RuleName, severity, title: printable(title, MAX_TEXT), evidence: lines }];
   });
 }
 

@@ -54,6 +54,7 @@ export async function studyCapture(capture: Capture, symbols: SymbolChoice = "re
   const names = new Names({
     images,
     services: first === undefined ? new Map() : tableServices(first),
+    tables: first,
     matches: used.matches,
     kernels: used.kernels,
     memoryMap: memoryMap?.map.state === "read" ? memoryMap.map.descriptors : [],
@@ -65,16 +66,14 @@ export async function studyCapture(capture: Capture, symbols: SymbolChoice = "re
   return { ...shared, attributes: await readAttributes(capture, tables), fault, access };
 }
 
-/** Of a capture with many attempts, the first point and the last call are of interest. */
+/** Of a capture with many points: the first, those around the call, the fault, and the last ones. */
 function pointsOfInterest({ points }: Capture): readonly Point[] {
-  const last = Math.max(
-    points.findIndex(({ id }) => id === "before"),
-    points.length - MOST_POINTS,
-  );
-  return points.filter((_, i) => i === 0 || i >= last);
+  const last = (kind: PointKind): number => points.findLastIndex((point) => point.kind === kind);
+  const kept = new Set([0, last("before"), last("after"), last("fault")]);
+  return points.filter((_, i) => kept.has(i) || i >= points.length - LAST_POINTS);
 }
 
-const MOST_POINTS = 8;
+const LAST_POINTS = 2;
 const AROUND_EXIT: ReadonlySet<PointKind> = new Set(["before", "after", "now"]);
 
 async function tablesOf(capture: Capture): Promise<ReadonlyMap<string, EfiTables>> {

@@ -1,6 +1,8 @@
 /** The symbol files of a study: those that were asked for, or those that the capture remembers. */
-import { stat } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { isAbsolute, resolve } from "node:path";
+import { regimeNameAt } from "../aarch64/regime.ts";
+import { EbscopeError } from "../base/error.ts";
 import { hex } from "../base/hex.ts";
 import { printable } from "../base/text.ts";
 import type { ImageDetails } from "../efi/images.ts";
@@ -8,7 +10,7 @@ import { type Capture, pointRegisters, type UsedSymbols } from "../snapshot/mode
 import type { Skipped } from "../symbols/candidates.ts";
 import { kernelOffset } from "../symbols/kernel-offset.ts";
 import { type SymbolMatch, searchSymbols } from "../symbols/search.ts";
-import type { SymbolFile } from "../symbols/symbol-file.ts";
+import { readFileBuildId, type SymbolFile } from "../symbols/symbol-file.ts";
 import type { PlacedKernel } from "./names.ts";
 
 export interface SymbolsUsed {
@@ -56,40 +58,51 @@ async function pathsOf(
   choice: SymbolChoice,
 ): Promise<{ readonly paths: readonly string[]; readonly skipped: readonly Skipped[] }> {
   if (choice === "none") return { paths: [], skipped: [] };
-  if (choice !== "remembered") return { paths: choice.map((path) => resolve(path)), skipped: [] };
+  if (choice !== "remembered") {
+    if (choice.includes("")) throw new EbscopeError("usage", "Cannot read symbols: --symbols names no file");
+    return { paths: choice.map((path) => resolve(path)), skipped: [] };
+  }
   const paths: string[] = [];
   const skipped: Skipped[] = [];
   for (const file of capture.symbols?.files ?? []) {
     const why = await whyChanged(file);
-    if (why === undefined) paths.push(file.path);
+    if (why === undefined) paths.push(await realpath(file.path));
     else skipped.push({ path: printable(file.path, 400), why });
   }
   return { paths: [...new Set(paths)], skipped };
 }
 
-/** Why a remembered file is not used any more. The build id is compared when the file has been read. */
-async function whyChanged({ path, size }: UsedSymbols): Promise<string | undefined> {
+const OTHER_FILE = "it is another file than when the capture was taken";
+
+/** Why a remembered file is not used any more. */
+async function whyChanged({ path, size, buildId }: UsedSymbols): Promise<string | undefined> {
   if (!isAbsolute(path)) return "it is no absolute path";
   try {
     const about = await stat(path);
     if (!about.isFile()) return "it is no regular file";
-    return about.size === size ? undefined : "it is another file than when the capture was taken";
+    const same = about.size === size && (buildId === undefined || (await readFileBuildId(path)) === buildId);
+    return same ? undefined : OTHER_FILE;
   } catch {
     return "it is not on this machine";
   }
 }
 
-/** Each kernel at each point where its vectors are in force. */
+/** Each kernel at each point where its vectors are in force. Of files that say the same of a point (vmlinux, System.map) the first. */
 function kernelsIn(capture: Capture, files: readonly SymbolFile[]): PlacedKernel[] {
-  return files.flatMap((file) =>
+  const kernels = files.flatMap((file) =>
     capture.points.flatMap((point): PlacedKernel[] => {
-      const found = kernelOffset(file.symbols, pointRegisters(capture, point));
+      const registers = pointRegisters(capture, point);
+      const found = kernelOffset(file.symbols, registers);
       if (found === undefined) return [];
       const { offset, register, symbol } = found;
+      const regime = regimeNameAt(register === "VBAR_EL2" ? 2 : 1, registers);
       const by = offset === 0n ? "where it was linked" : `${hex(BigInt.asUintN(64, offset))} from where it was linked`;
-      return [{ point: point.id, file, offset, why: `runs ${by}: ${register} holds ${symbol}` }];
+      return [{ point: point.id, regime, file, offset, why: `runs ${by}: ${register} holds ${symbol}` }];
     }),
   );
+  const isSame = (a: PlacedKernel, b: PlacedKernel): boolean =>
+    a.point === b.point && a.regime === b.regime && a.offset === b.offset;
+  return kernels.filter((kernel) => kernels.find((each) => isSame(each, kernel)) === kernel);
 }
 
 async function remembered(

@@ -1,8 +1,10 @@
 /** Who was running at a point: the call chain of a vCPU with a place for each frame, and the branch that led to where no code can run. */
+import { currentExceptionLevel } from "../aarch64/machine-state.ts";
 import { accessText } from "../aarch64/permissions.ts";
 import type { RegimeName } from "../aarch64/regime-model.ts";
 import { type Translation, Translator } from "../aarch64/translate.ts";
 import type { Frame } from "../aarch64/unwind.ts";
+import { vectorAt } from "../aarch64/vectors.ts";
 import { type VirtAddr, virt } from "../base/address.ts";
 import { type BranchTrace, callChain, codeRegime } from "../code/index.ts";
 import type { PointView } from "../diff/point-view.ts";
@@ -50,10 +52,10 @@ export async function traceAt(
     return { ...shared, regime, frames: [], end, branch: undefined, site: undefined, service: undefined };
   }
   const functionOf = (address: VirtAddr): VirtAddr | undefined => {
-    const start = names.functionOf(address, view);
+    const start = names.functionOf(address, view, regime.name);
     return start === undefined ? undefined : virt(start);
   };
-  const { backtrace, branch } = await callChain(
+  const { backtrace, branch: found } = await callChain(
     view.registers,
     regime,
     pointPages(view.point),
@@ -61,20 +63,26 @@ export async function traceAt(
     functionOf,
   );
   const { frames, end } = backtrace;
+  // An exception led to a vector that cannot run, no branch: what x30 says is of what went before.
+  const branch = frames[0]?.pc === view.registers.get("pc") && isAtVector(view) ? undefined : found;
   const site = siteAddress(branch);
-  await names.learnLines([...frames.slice(0, LINES).map(frameAddress), ...(site === undefined ? [] : [site])], view);
+  await names.learnLines(
+    [...frames.slice(0, LINES).map(frameAddress), ...(site === undefined ? [] : [site])],
+    view,
+    regime.name,
+  );
   const translator = new Translator(regime, pointPages(view.point));
   return {
     ...shared,
     regime: regime.name,
     frames: frames.map((frame) => ({
       ...frame,
-      place: names.place(frameAddress(frame), view),
+      place: names.place(frameAddress(frame), view, regime.name),
       access: accessOf(translator.translate(frameAddress(frame)).result),
     })),
     end: end.text,
     branch,
-    site: site === undefined ? undefined : names.place(site, view),
+    site: site === undefined ? undefined : names.place(site, view, regime.name),
     service: serviceOf(branch, firstTables(capture, tables), tables.get(view.point.id)),
   };
 }
@@ -100,4 +108,11 @@ function serviceOf(branch: BranchTrace | undefined, before: EfiTables | undefine
 /** UEFI's tables as the firmware had them: those of the first point. */
 export function firstTables(capture: Capture, tables: ReadonlyMap<string, EfiTables>): EfiTables | undefined {
   return tables.get(capture.points[0]?.id ?? "");
+}
+
+/** Whether the vCPU stands at a vector in force, as it does at a fault. */
+function isAtVector({ registers }: PointView): boolean {
+  const base = registers.get(`VBAR_EL${currentExceptionLevel(registers) ?? 1}`);
+  const pc = registers.get("pc");
+  return base !== undefined && pc !== undefined && vectorAt(base, pc) !== undefined;
 }

@@ -13,6 +13,9 @@ import type { Capture } from "../snapshot/model.ts";
 /** How an address translates at one point. */
 export interface PointWalk {
   readonly point: string;
+  /** The vCPU whose tables they are, and how many there are. */
+  readonly cpu: number;
+  readonly vcpus: number;
   readonly regime: Regime;
   readonly live: boolean;
   readonly walked: Walked;
@@ -24,8 +27,21 @@ export function walksOf(capture: Capture, address: bigint, cpu?: number, regime?
     const view = new PointView(capture, point, cpu);
     const name = regime ?? view.currentRegime;
     const walked = view.translator(name).translate(virt(address));
-    return { point: point.id, regime: view.regime(name), live: view.isLive(name), walked };
+    return {
+      point: point.id,
+      cpu: view.cpu,
+      vcpus: capture.threads.length,
+      regime: view.regime(name),
+      live: view.isLive(name),
+      walked,
+    };
   });
+}
+
+/** Where a walk was made: `EL1&0`, `EL1&0 of vCPU 1, MMU off`, `stage2, not live`. */
+export function walkPlace({ regime, live, cpu, vcpus }: PointWalk): string {
+  const notes = [regime.enabled ? "" : "MMU off", live ? "" : "not live"].filter((note) => note !== "");
+  return [`${regime.name}${vcpus > 1 ? ` of vCPU ${cpu}` : ""}`, ...notes].join(", ");
 }
 
 /** Something about a walk that is another at a later point. `null`: the descriptor of that side has no such field. */

@@ -118,6 +118,13 @@ export async function diffPoints(
   };
 }
 
+/** What changed after a call had succeeded until the guest faulted; undefined where there are not both points. */
+export async function diffToFault(capture: Capture, images: readonly LoadedImage[]): Promise<Difference | undefined> {
+  const after = capture.points.find(({ kind }) => kind === "after");
+  const fault = capture.points.find(({ kind }) => kind === "fault");
+  return after === undefined || fault === undefined ? undefined : diffPoints(capture, images, after, fault);
+}
+
 /** Mappings are those of one vCPU: which others have other tables. */
 function otherVcpus(capture: Capture, before: PointView, after: PointView): string[] {
   const differs = (view: PointView, cpu: number): boolean =>
@@ -126,7 +133,7 @@ function otherVcpus(capture: Capture, before: PointView, after: PointView): stri
   if (others.length === 0) return [];
   const which = others.length > 8 ? `${others.length} others` : `vCPU ${others.join(", ")}`;
   return [
-    `Mappings are those of vCPU ${before.cpu}; ${which} had other translation registers at one of the points: \`show FILE mappings --cpu\`.`,
+    `Mappings are those of vCPU ${before.cpu}; ${which} had other translation registers at one of the points: \`show FILE mappings --cpu N\`.`,
   ];
 }
 

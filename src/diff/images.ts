@@ -23,12 +23,13 @@ async function listedImages(capture: Capture): Promise<readonly ImageDetails[]> 
   return [];
 }
 
-/** Each once, as the first point with it shows its header. */
+/** Each once, as the first point with it shows its header; images of two points may have one base. */
 async function foundImages(capture: Capture): Promise<readonly ImageDetails[]> {
-  const images = new Map<bigint, ImageDetails>();
+  const images = new Map<string, ImageDetails>();
   for (const point of capture.points.filter(({ images }) => images.length > 0)) {
     for (const image of await readFoundImages(pageMemory(pointPages(point)), point.images)) {
-      if (!images.has(image.base)) images.set(image.base, image);
+      const key = `${image.base} ${image.size}`;
+      if (!images.has(key)) images.set(key, image);
     }
   }
   return [...images.values()];

@@ -157,7 +157,7 @@ async function readFileNames(
 }
 
 /** The image that holds an address. */
-export function imageAt(images: readonly LoadedImage[], address: bigint): LoadedImage | undefined {
+export function imageAt<I extends LoadedImage>(images: readonly I[], address: bigint): I | undefined {
   return images.find(({ base, size }) => address >= base && address < base + size);
 }
 

@@ -2,23 +2,33 @@
 import type { CoverageJson, DiffJson, FindingJson, SideJson } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
 import type { Finding } from "../diagnose/findings.ts";
+import { mapsAt } from "../diagnose/memory-maps.ts";
 import { MemoryTypes } from "../diagnose/memory-types.ts";
 import type { Study } from "../diagnose/study.ts";
+import type { PointTrace } from "../diagnose/trace.ts";
 import type { Coverage, Difference, OwnedMappingChange } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
 import type { RegisterChange } from "../diff/registers.ts";
 import type { ImageDetails } from "../efi/images.ts";
-import { encodeFault } from "./fault.ts";
+import { encodeBacktrace, encodeFault } from "./fault.ts";
 import { encodeImages } from "./images.ts";
+import { encodeMemoryMap } from "./memory-map.ts";
 import { encodeAttributes, orNull } from "./walks.ts";
 
 function encodeSide(side: MappingSide | null): SideJson | null {
   return side === null ? null : { pa: hex(side.pa), ...encodeAttributes(side.attributes) };
 }
 
-export function encodeDiff(difference: Difference, findings: readonly Finding[], study: Study): DiffJson {
+/** `traces`: the call chains of the two points. */
+export function encodeDiff(
+  difference: Difference,
+  findings: readonly Finding[],
+  study: Study,
+  traces: readonly PointTrace[],
+): DiffJson {
   const { capture, before, after } = difference;
   const types = new MemoryTypes(study.memoryMap);
+  const maps = mapsAt(study);
   return {
     from: before.point.id,
     to: after.point.id,
@@ -35,6 +45,8 @@ export function encodeDiff(difference: Difference, findings: readonly Finding[],
     coverage: difference.coverage.map(encodeCoverage),
     fault: study.fault === undefined ? null : encodeFault(study.fault),
     images: encodeImages(study, changedImages(difference, study)),
+    memoryMap: maps === undefined ? null : encodeMemoryMap(study, maps),
+    backtraces: traces.map(encodeBacktrace),
   };
 }
 

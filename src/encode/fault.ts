@@ -28,6 +28,7 @@ export function encodeFault(fault: Fault): FaultJson {
     pcWalks: encodeWalks(fault.pcWalks),
     farWalks: encodeWalks(fault.farWalks),
     ...encodeTrace(trace),
+    general: fault.general.map(({ name, value }) => ({ name, value: hex(value) })),
     code: fault.code.flatMap(({ listing }) =>
       listing.instructions.map(({ address, word, mnemonic, operands }) => ({
         address: hex(address),

@@ -32,8 +32,9 @@ export function encodeAttributes(attributes: Attributes): Omit<SideJson, "pa"> {
 }
 
 export function encodeWalks(walks: readonly PointWalk[]): WalkJson[] {
-  return walks.map(({ point, regime, live, walked }) => ({
+  return walks.map(({ point, cpu, regime, live, walked }) => ({
     point,
+    cpu,
     regime: regime.name,
     live,
     steps: walked.steps.map((step) => encodeStep(step, regime)),

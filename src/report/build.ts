@@ -15,6 +15,8 @@ export interface ReportOptions {
   readonly file: string;
   /** `ebscope 0.1.0` */
   readonly version: string;
+  /** From the return of the call to the fault. */
+  readonly toFault?: Difference | undefined;
 }
 
 /** The report of a capture. `difference`: the two points that are compared; undefined for a capture with a single one. */
@@ -26,10 +28,20 @@ export function buildReport(study: Study, difference: Difference | undefined, op
     title: verdict?.title ?? "Nothing was found that ebscope knows to look for.",
     summary: summaryOf(study, difference),
     sections: [
-      ...findingsSection(findings),
+      ...findingsSection(
+        "findings",
+        "Findings",
+        findings.filter(({ severity }) => severity !== "info"),
+      ),
       ...faultSection(study),
+      ...(options.toFault === undefined ? [] : [changesSection(options.toFault, "changes-to-fault")]),
       ...(difference === undefined ? [] : [changesSection(difference)]),
       ...coverageSection(study, difference),
+      ...findingsSection(
+        "normal",
+        "What is normal",
+        findings.filter(({ severity }) => severity === "info"),
+      ),
       ...imagesSection(study),
       ...memoryMapSection(study),
       captureSection(study, options.file, options.version),
@@ -55,9 +67,12 @@ function callText({ attempts }: Capture): string {
   return `ExitBootServices returned ${statusName(last.status) ?? hex(last.status)}${on}. `;
 }
 
-function findingsSection(findings: readonly Finding[]): readonly Section[] {
+function findingsSection(id: string, title: string, findings: readonly Finding[]): readonly Section[] {
   const blocks = findings.map(
-    ({ severity, rule, title, evidence }): Block => ({ kind: "finding", tone: severity, rule, title, evidence }),
+    (finding): Block => ({
+      ...{ kind: "finding", tone: finding.severity, rule: finding.rule },
+      ...{ title: finding.title, evidence: finding.evidence },
+    }),
   );
-  return blocks.length === 0 ? [] : [{ id: "findings", title: "Findings", blocks }];
+  return blocks.length === 0 ? [] : [{ id, title, blocks }];
 }

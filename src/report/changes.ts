@@ -14,10 +14,11 @@ import {
   pageCount,
 } from "./words.ts";
 
-export function changesSection(difference: Difference): Section {
+/** `id`: of the section, for links to it. */
+export function changesSection(difference: Difference, id = "changes"): Section {
   const { before, after } = difference;
   return {
-    id: "changes",
+    id,
     title: `What changed from ${before.point.id} to ${after.point.id}`,
     blocks: [
       { kind: "heading", spans: ["Mappings"] },

@@ -1,10 +1,10 @@
 /** The section about the fault: what the exception says, who was running, the walks, the code. */
 import { hex, hex16 } from "../base/hex.ts";
 import type { Fault, FaultCode } from "../diagnose/fault.ts";
-import { type Place, placeNote, placeText } from "../diagnose/place.ts";
+import { type Place, placeNote, placeText, targetNote, typedNote } from "../diagnose/place.ts";
 import type { Study } from "../diagnose/study.ts";
 import type { PlacedFrame, PointTrace } from "../diagnose/trace.ts";
-import type { PointWalk } from "../diagnose/walks.ts";
+import { type PointWalk, walkPlace } from "../diagnose/walks.ts";
 import { findPoint } from "../diff/diff.ts";
 import { pointRegisters } from "../snapshot/model.ts";
 import { type Block, columns, data, more, type Section, table, text } from "./document.ts";
@@ -60,8 +60,7 @@ function registerRows(fault: Fault): string[][] {
 
 function placeRow(name: string, place: Place | undefined): string[] {
   if (place === undefined) return [name, UNREAD, ""];
-  const type = place.memoryType === undefined ? "" : `, in ${place.memoryType}`;
-  return [name, hex16(place.address), placeNote(place) + type];
+  return [name, hex16(place.address), typedNote(place)];
 }
 
 /** The frames, why there are no more, and the branch that led to where no code can run. */
@@ -87,13 +86,17 @@ function frameRow({ place, access, trust, doubts }: PlacedFrame, i: number): str
   return [`#${i}`, hex16(place.address), access, placeNote(place), doubt.join("; ")];
 }
 
-function codeBlocks({ address, place, listing }: FaultCode): Block[] {
+function codeBlocks({ address, place, listing, targets }: FaultCode): Block[] {
   const { instructions } = listing;
-  const rows = instructions.map((each) => [
-    hex(each.address),
-    each.word.toString(16).padStart(8, "0"),
-    `${each.mnemonic} ${each.operands}`.trimEnd(),
-  ]);
+  const rows = instructions.map((each) => {
+    const target = targets.get(each.address);
+    const note = target === undefined ? "" : targetNote(target);
+    return [
+      hex(each.address),
+      each.word.toString(16).padStart(8, "0"),
+      `${each.mnemonic} ${each.operands}`.trimEnd() + note,
+    ];
+  });
   const marked = instructions.findIndex((each) => each.address === address);
   return [
     { kind: "heading", spans: ["Code at ", data(placeText(place))] },
@@ -106,7 +109,7 @@ function walkBlocks(name: string, address: bigint | undefined, walks: readonly P
   if (address === undefined || walks.length === 0) return [];
   const groups = new Map<string, { readonly points: string[]; readonly walk: PointWalk }>();
   for (const walk of walks) {
-    const key = JSON.stringify([walk.regime.name, walk.live, walkRows(walk), outcomeText(walk.walked.result)]);
+    const key = JSON.stringify([walkPlace(walk), walkRows(walk), outcomeText(walk.walked.result)]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { points: [walk.point], walk });
     else group.points.push(walk.point);
@@ -118,10 +121,9 @@ function walkBlocks(name: string, address: bigint | undefined, walks: readonly P
 }
 
 function groupBlocks(points: readonly string[], walk: PointWalk): Block[] {
-  const { regime, live, walked } = walk;
-  const where = `${regime.name}${live ? "" : ", not live"}`;
+  const { walked } = walk;
   return [
-    text("At ", data(points.join(", ")), ` in ${where}: `, data(outcomeText(walked.result))),
+    text("At ", data(points.join(", ")), ` in ${walkPlace(walk)}: `, data(outcomeText(walked.result))),
     ...table(columns("Level", "Entry", "Descriptor", "Kind"), walkRows(walk)),
   ];
 }

@@ -16,7 +16,7 @@ import { bytesOfHex, hex, hexOfBytes } from "../base/hex.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import type { RegisterRead } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
-import { META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
+import { MAX_POINTS, MAX_ROWS, META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
 import type { Capture, Point } from "./model.ts";
 import {
   clip,
@@ -219,9 +219,18 @@ function readMeta(contents: Buffer, name: string): Meta {
   } catch (cause) {
     throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its description is unreadable`, { cause });
   }
+  // Before the schema, whose check of so many would take its time.
+  if (rowsIn(value) > MAX_ROWS) throw corrupt(name, "it has too many points for its vCPUs");
   if (Check(META_SCHEMA, value)) return value;
   const [, [first]] = Errors(META_SCHEMA, value);
   throw corrupt(name, `its description is wrong at ${printable(String(first?.instancePath ?? "/"), 80)}`);
+}
+
+/** Rows of registers, as far as the lists of points and vCPUs are lists; more than there may be for more points than there may be. */
+function rowsIn(value: unknown): number {
+  const { points, threads } = (value ?? {}) as { points?: unknown; threads?: unknown };
+  if (!Array.isArray(points) || !Array.isArray(threads)) return 0;
+  return points.length > MAX_POINTS ? Number.POSITIVE_INFINITY : points.length * threads.length;
 }
 
 function readPages(contents: Buffer, name: string): Uint8Array[] {

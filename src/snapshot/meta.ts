@@ -124,6 +124,10 @@ const symbols = {
 
 const partial = { type: "object", required: ["code", "message"], properties: { code: text, message: text } } as const;
 
+/** Points of a capture, and rows of registers of all its points together: what is made of them has to fit into memory. */
+export const MAX_POINTS = 4096;
+export const MAX_ROWS = 65_536;
+
 export const META_SCHEMA = {
   type: "object",
   required: [
@@ -150,7 +154,7 @@ export const META_SCHEMA = {
     registers: { type: "array", items: register, maxItems: 65536 },
     efi: { anyOf: [efi, { type: "null" }] },
     attempts: { type: "array", items: attempt },
-    points: { type: "array", items: point },
+    points: { type: "array", items: point, maxItems: MAX_POINTS },
     notes: texts,
     /** Newer than version 1's first files, both of them. */
     memoryMap: { anyOf: [memoryMap, { type: "null" }] },

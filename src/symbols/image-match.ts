@@ -138,3 +138,21 @@ export function isSameLayout(image: SearchImage, { sections, linkBase }: SymbolF
 function pagesOf(size: bigint): bigint {
   return (size + 0xfffn) >> 12n;
 }
+
+const ALIGNMENT = 0x1_0000n;
+
+/**
+ * Why a file that is called like an image cannot be of its build, where no build ids tell; undefined when it may be. Converters align the ends
+ * of sections (GenFw to 4 or 64 KiB), so sizes are compared with that much room.
+ */
+export function whyNoFit(image: SearchImage, file: SymbolFile): string | undefined {
+  const inImage = image.sections?.find(({ name }) => name === ".text")?.size;
+  const inFile = file.sections.find(({ name }) => name === ".text")?.size;
+  if (inImage !== undefined && inFile !== undefined) {
+    const room = BigInt(inImage) - inFile;
+    if (room <= ALIGNMENT && room >= -ALIGNMENT) return undefined;
+    return `its .text has 0x${inFile.toString(16)} bytes, that of the image ${image.name ?? ""} 0x${inImage.toString(16)}`;
+  }
+  if (file.linkSize <= image.size + ALIGNMENT) return undefined;
+  return `it has 0x${file.linkSize.toString(16)} bytes, the image ${image.name ?? ""} 0x${image.size.toString(16)}`;
+}

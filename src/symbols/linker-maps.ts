@@ -117,22 +117,26 @@ const MSVC_SYMBOL = /^ ([0-9a-f]{4}):([0-9a-f]{8}) +(\S+) +([0-9a-f]{16})\b/;
 /** COFF has no weak definitions; LLVM writes `.weak.NAME.default.OTHER` for one. */
 const MSVC_WEAK = /^\.weak\.([^.]+)\.default\./;
 
+/** Parts of the few sections that a PE image has: each has a line. */
+const MAX_MSVC_SECTIONS = 256;
+
 /** Sections are given by number and length; where one starts is known from its symbols. */
 export function parseMsvcMap(lines: Iterable<string>, table: TextTable): void {
   const lengths = new Map<string, { end: number; name: string; type: SymbolType }>();
   const sections = new Map<string, number | undefined>();
   let binding: "global" | "local" = "global";
   for (const line of lines) {
-    const base = MSVC_BASE.exec(line)?.[1];
-    if (base !== undefined) table.setBase(BigInt(`0x${base}`));
-    if (line.startsWith(" Static symbols")) binding = "local";
-    const [, of = "", start = "", length = "", group = "", kind = ""] = MSVC_SECTION.exec(line) ?? [];
-    if (of !== "") {
+    const [, number = "", offset = "", name = "", address = ""] = MSVC_SYMBOL.exec(line) ?? [];
+    if (number === "") {
+      const base = MSVC_BASE.exec(line)?.[1];
+      if (base !== undefined) table.setBase(BigInt(`0x${base}`));
+      if (line.startsWith(" Static symbols")) binding = "local";
+      const [, of = "", start = "", length = "", group = "", kind = ""] = MSVC_SECTION.exec(line) ?? [];
+      if (of === "" || lengths.size >= MAX_MSVC_SECTIONS) continue;
       const end = Math.max(lengths.get(of)?.end ?? 0, Number.parseInt(start, 16) + Number.parseInt(length, 16));
       lengths.set(of, { end, name: lengths.get(of)?.name ?? group, type: kind === "CODE" ? "func" : "object" });
       continue;
     }
-    const [, number = "", offset = "", name = "", address = ""] = MSVC_SYMBOL.exec(line) ?? [];
     // Number 0000 holds absolute ones.
     const within = lengths.get(number);
     if (number === "0000" || within === undefined) continue;

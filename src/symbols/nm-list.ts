@@ -26,7 +26,7 @@ export function parseNmList(lines: Iterable<string>, table: TextTable): void {
     }
     if (NOT_TAKEN.includes(letter)) continue;
     taken++;
-    if (/^0+$/.test(address)) zeros++;
+    if (address.startsWith("0") && /^0+$/.test(address)) zeros++;
     table.add({ address, name, type: typeOf(letter), binding: bindingOf(letter) });
   }
   if (other > taken / 10) table.problem ??= "too many of its lines are no symbols";

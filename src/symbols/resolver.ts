@@ -95,7 +95,8 @@ export class SymbolResolver<I extends ResolverImage = ResolverImage> {
     const found = new Set<bigint>();
     for (const { file, bias } of this.#placed)
       for (const value of file.symbols.find(name)) found.add(BigInt.asUintN(64, value + bias));
-    if (found.size === 0) for (const [address, given] of this.#names) if (given === name) found.add(address);
+    if (found.size === 0)
+      for (const [address, given] of this.#names) if (given.split(" or ").includes(name)) found.add(address);
     return [...found].sort((a, b) => (a < b ? -1 : 1)).slice(0, MAX_FOUND);
   }
 }

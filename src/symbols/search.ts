@@ -3,7 +3,6 @@
  * also as the kernel or hypervisor that an image is, or as the only one of its size or with its sections.
  */
 import { basename } from "node:path";
-import { asEbscopeError } from "../base/error.ts";
 import { printable } from "../base/text.ts";
 import { type Candidate, listCandidates, type SearchedFolder, type Skipped } from "./candidates.ts";
 import {
@@ -19,8 +18,10 @@ import {
   type SearchImage,
   stemOf,
   stemsOf,
+  whyNoFit,
 } from "./image-match.ts";
-import { readFileBuildId, readSymbolFile, type SymbolFile } from "./symbol-file.ts";
+import { readFileBuildId, type SymbolFile } from "./symbol-file.ts";
+import { SymbolReader } from "./symbol-reader.ts";
 
 export type MatchKind = "build-id" | "build-path" | "name" | "kernel" | "size";
 
@@ -43,14 +44,11 @@ export interface SymbolSearch<I extends SearchImage = SearchImage> {
 }
 
 const MAX_MEANT = 64;
-const MAX_FILES_READ = 1024;
 const MAX_BUILD_IDS_READ = 4096;
 /** Of those that are called like an image. */
 const MAX_TRIED = 4;
 /** Files with one name, in the folders of as many builds, that are compared with the build path of an image. */
 const MAX_NAMESAKES = 256;
-/** In bytes, of all files together: what is read stays, for other images may want it too. */
-const MAX_KEPT = 512 << 20;
 
 /** Searches the paths for the symbols of the images. Never rejects for what a file or folder is like: that is in `skipped`. */
 export async function searchSymbols<I extends SearchImage>(
@@ -58,7 +56,7 @@ export async function searchSymbols<I extends SearchImage>(
   images: readonly I[],
 ): Promise<SymbolSearch<I>> {
   const { candidates, folders, skipped } = await listCandidates(paths);
-  const reader = new Reader([...skipped]);
+  const reader = new SymbolReader(skipped);
   const byStem = groupByStem(candidates, reader);
   const byId = await indexBuildIds(candidates, images);
   const matches: SymbolMatch<I>[] = [];
@@ -68,7 +66,11 @@ export async function searchSymbols<I extends SearchImage>(
   }
   const used = new Set(matches.map(({ file }) => file.path));
   const unmatched: SymbolFile[] = [];
-  const meantPaths = candidates.flatMap(({ meant, path }) => (meant && !used.has(path) ? [path] : []));
+  // What was refused for the image it is called like belongs to no other.
+  const refused = new Set(reader.skipped.map(({ path }) => path));
+  const meantPaths = candidates.flatMap(({ meant, path }) =>
+    meant && !used.has(path) && !refused.has(printable(path, 400)) ? [path] : [],
+  );
   for (const path of listsLast(meantPaths).slice(0, MAX_MEANT)) {
     const file = await reader.read(path);
     const open = images.filter((image) => !matches.some((match) => match.image === image));
@@ -96,45 +98,7 @@ function listsLast(paths: readonly string[]): string[] {
   return [...paths.filter((path) => !isList(path)), ...paths.filter(isList)];
 }
 
-/** Reads each file once, and says why one could not be. */
-class Reader {
-  readonly #files = new Map<string, SymbolFile | undefined>();
-  readonly skipped: Skipped[];
-  #kept = 0;
-
-  constructor(skipped: Skipped[]) {
-    this.skipped = skipped;
-  }
-
-  async read(path: string): Promise<SymbolFile | undefined> {
-    if (this.#files.has(path)) return this.#files.get(path);
-    const full = this.#files.size >= MAX_FILES_READ || this.#kept >= MAX_KEPT;
-    const file = full ? this.#refuse(path, "too many files were read already") : await this.#readNow(path);
-    this.#files.set(path, file);
-    this.#kept += file?.symbols.byteLength ?? 0;
-    return file;
-  }
-
-  async #readNow(path: string): Promise<SymbolFile | undefined> {
-    try {
-      return await readSymbolFile(path);
-    } catch (error) {
-      return this.#refuse(path, asEbscopeError(error).message);
-    }
-  }
-
-  #refuse(path: string, why: string): undefined {
-    this.skipped.push({ path: printable(path, 400), why: printable(why, 800) });
-    return undefined;
-  }
-
-  refuse(path: string, why: string): void {
-    const said = printable(why, 800);
-    if (!this.skipped.some((each) => each.why === said)) this.#refuse(path, why);
-  }
-}
-
-function groupByStem(candidates: readonly Candidate[], reader: Reader): Map<string, string[]> {
+function groupByStem(candidates: readonly Candidate[], reader: SymbolReader): Map<string, string[]> {
   const groups = new Map<string, string[]>();
   for (const { path } of candidates) {
     const stem = stemOf(path);
@@ -162,7 +126,7 @@ async function indexBuildIds(
 async function matchBuildId<I extends SearchImage>(
   image: I,
   byId: ReadonlyMap<string, string>,
-  reader: Reader,
+  reader: SymbolReader,
 ): Promise<SymbolMatch<I> | undefined> {
   const path = image.buildId === undefined ? undefined : byId.get(image.buildId);
   const file = path === undefined ? undefined : await reader.read(path);
@@ -172,7 +136,7 @@ async function matchBuildId<I extends SearchImage>(
 async function matchName<I extends SearchImage>(
   image: I,
   byStem: ReadonlyMap<string, readonly string[]>,
-  reader: Reader,
+  reader: SymbolReader,
 ): Promise<SymbolMatch<I> | undefined> {
   const paths = stemsOf(image).flatMap((stem) => byStem.get(stem) ?? []);
   for (const path of rankPaths(image, paths).slice(0, MAX_TRIED)) {
@@ -183,6 +147,11 @@ async function matchName<I extends SearchImage>(
         path,
         `it is of another build (${file.buildId}) than the image ${image.name ?? ""} (${image.buildId})`,
       );
+      continue;
+    }
+    const unfit = image.buildId === undefined || file.buildId === undefined ? whyNoFit(image, file) : undefined;
+    if (unfit !== undefined) {
+      reader.refuse(path, `it is of another build: ${unfit}`);
       continue;
     }
     const folders = image.buildPath === undefined ? 0 : commonFolders(image.buildPath, path);

@@ -22,7 +22,7 @@ const MAX_TEXT = 24 << 20;
 const HEAD = 4096;
 const MAX_LINE = 1024;
 /** Several times a kernel's. A line costs more than its length says: without a bound, 24 MiB of empty lines took two seconds. */
-const MAX_LINES = 750_000;
+const MAX_LINES = 600_000;
 
 const PARSERS: Readonly<Record<TextKind, (lines: Iterable<string>, table: TextTable) => void>> = {
   "nm-list": parseNmList,

@@ -27,8 +27,8 @@ let memory: CodeMemory;
 /** Code of calls only, so that every return address in it follows one; at `framed` a function that has set up its frame. */
 const framed = CODE + 0x800n;
 beforeEach(() => {
-  memory = new CodeMemory().code(CODE, new Array(0x100).fill(BL));
-  memory.code(framed, [NOP, RESTORE, RET]).data(STACK, 0n);
+  memory = new CodeMemory().code(CODE, [SAVE, ...new Array(0xff).fill(BL)]);
+  memory.code(framed - 8n, [SAVE, SET_FP, NOP, RESTORE, RET]).data(STACK, 0n);
 });
 
 function trace(values: Record<string, bigint>, options: Parameters<typeof unwind>[2] = {}): Promise<Backtrace> {
@@ -200,6 +200,44 @@ describe("the innermost function's caller", () => {
     expect(pcs(own)).toEqual([leaf, CODE + 0x20n]);
     const other = await trace({ ...record, pc: leaf }, { functionOf: (each) => virt(each >= leaf ? leaf : CODE) });
     expect(other.frames[1]).toMatchObject({ pc: CODE + 0x10n, trust: "sure" });
+  });
+});
+
+describe("a function that keeps no frame record", () => {
+  const STORE_X30 = 0xf81f_0ffe; // str x30, [sp, #-16]!
+  const SWAPPED = 0xa9bf_77fe; // stp x30, x29, [sp, #-16]!
+  const returnTo = CODE + 0x44n;
+  const atEntry = { pc: CODE + 0x900n, x30: returnTo, x29: STACK + 0x10n };
+
+  async function afterCaller(...prologue: number[]): Promise<Backtrace["frames"][number] | undefined> {
+    memory.code(CODE, [...prologue, ...new Array(0x40).fill(BL)]);
+    memory.code(CODE + 0x900n, [SAVE, SET_FP]).data(STACK + 0x10n, 0n, CODE + 0x84n);
+    return (await trace(atEntry)).frames[2];
+  }
+
+  it("hides its caller, and the frame behind it says so", async () => {
+    const frame = await afterCaller(STORE_X30);
+    expect(frame).toMatchObject({ pc: CODE + 0x84n, trust: "likely" });
+    expect(frame?.doubts[0]).toContain("its caller is missing");
+  });
+
+  it("cannot be told without its first instructions", async () => {
+    expect((await afterCaller(BL))?.doubts[0]).toContain("is not known: its caller may be missing");
+  });
+
+  it.each([
+    ["the usual way", SAVE],
+    ["the other way round", SWAPPED],
+  ])("is not one that stores x29 and x30 %s", async (_, word) => {
+    expect(await afterCaller(word)).toMatchObject({ trust: "sure", doubts: [] });
+  });
+});
+
+describe("code that a function has just returned to", () => {
+  it("has its own address in x30, which is no caller", async () => {
+    memory.data(STACK + 0x10n, 0n, CODE + 0x20n);
+    const found = await trace({ pc: CODE + 0x44n, x30: CODE + 0x44n, x29: STACK + 0x10n });
+    expect(pcs(found)).toEqual([CODE + 0x44n, CODE + 0x20n]);
   });
 });
 

@@ -75,6 +75,15 @@ describe("the memory map of a capture", () => {
     expect(recorded(handoff)?.address).toBe(BUFFER);
   });
 
+  it("is noted when it is another at the call of ExitBootServices than GetMemoryMap had returned", async () => {
+    const [entry, back] = exitBootServices(7n) as [Visit, Visit];
+    const reused: Visit = { ...entry, does: (memory) => memory.setWord(BUFFER + 8n, 0x1234_5000n) };
+    const changed = await captureHandoff([...getMemoryMap({ map: MAP }), reused, back]);
+    expect(changed.capture?.notes).toEqual([expect.stringContaining("is not what GetMemoryMap had returned")]);
+    const kept = await captureHandoff([...getMemoryMap({ map: MAP }), entry, back]);
+    expect(kept.capture?.notes).toEqual([]);
+  });
+
   it("is unknown, with a note, for a key that nobody was given", async () => {
     const handoff = await captureHandoff([...getMemoryMap({ map: MAP }), ...exitBootServices(0x1234n)]);
     expect(handoff.error).toBeUndefined();

@@ -5,7 +5,14 @@ import { renderBacktrace } from "../../src/cli/render/backtrace.ts";
 import { Names } from "../../src/diagnose/names.ts";
 import type { PlacedFrame, PointTrace } from "../../src/diagnose/trace.ts";
 
-const NAMES = new Names({ images: [], services: new Map(), matches: [], kernels: [], memoryMap: [] });
+const NAMES = new Names({
+  images: [],
+  services: new Map(),
+  matches: [],
+  kernels: [],
+  memoryMap: [],
+  tables: undefined,
+});
 
 function trace(count: number): PointTrace {
   const frames = Array.from({ length: count }, (_, i) => {

@@ -16,6 +16,8 @@ import {
 } from "../../src/api/schemas.ts";
 import { buildProgram } from "../../src/cli/program.ts";
 
+vi.setConfig({ testTimeout: 60_000 });
+
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CAPTURE = "test/fixtures/boot-service.ebs";
 

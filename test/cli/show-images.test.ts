@@ -99,13 +99,15 @@ describe("the images of a capture", () => {
 
   it("name the symbol file that is used for them, and how it was matched", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ebscope-symbols-"));
-    const file = join(folder, "DxeCore.debug");
+    const file = join(folder, "HighMemDxe.debug");
     copyFileSync(new URL("../fixtures/symbols/Module.debug", import.meta.url), file);
     try {
       const used = (await images(FIXTURE, "--symbols", file)).filter(({ symbols }) => symbols !== null);
-      expect(used.map(({ name }) => name)).toEqual(["DxeCore"]);
+      expect(used.map(({ name }) => name)).toEqual(["HighMemDxe"]);
       expect(used[0]?.symbols).toMatchObject({ file, by: "name" });
-      expect(await run("show", FIXTURE, "images", "--symbols", file)).toMatch(/ DxeCore .* symbols: DxeCore\.debug$/m);
+      expect(await run("show", FIXTURE, "images", "--symbols", file)).toMatch(
+        / HighMemDxe .* symbols: HighMemDxe\.debug$/m,
+      );
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }

@@ -32,7 +32,7 @@ async function shown(capture: Capture): Promise<string> {
   const study = await studyCapture(capture);
   const [before, after] = [findPoint(capture, "before"), findPoint(capture, "after")];
   const difference = await diffPoints(capture, study.images, before, after);
-  return renderDiff(difference, findingsOf(study, difference), study, { all: false, file: "x.ebs" });
+  return renderDiff(difference, findingsOf(study, difference), study, { all: false, file: "x.ebs", traces: [] });
 }
 
 function faultText({ fault, names }: Study): string {

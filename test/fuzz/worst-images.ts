@@ -15,8 +15,11 @@ import {
 export interface WorstImages {
   readonly name: string;
   readonly memory: () => FakeMemory;
-  /** How many images there are. */
+  /** How many images are found. */
   readonly run: (memory: FakeMemory) => Promise<number>;
+  readonly answer: number;
+  /** Bytes that may be read. */
+  readonly most: number;
 }
 
 const BASE = 0x4000_0000n;
@@ -34,7 +37,7 @@ function fullImage(): Uint8Array {
   return bytes;
 }
 
-/** Nothing but signatures of TE headers, each with 96 sections, and each but `right` in the wrong place. */
+/** Nothing but signatures of TE headers: each could be one with 90 sections, none says that it stands where it does. */
 function tersePage(): Uint8Array {
   const page = new Uint8Array(IMAGE_SIZE);
   const view = new DataView(page.buffer);
@@ -99,13 +102,31 @@ async function found(memory: FakeMemory, address: bigint): Promise<number> {
   return (await findImageAt(memory, address)).state === "found" ? 1 : 0;
 }
 
+const PER_IMAGE = 64 << 10;
+
 export const WORST_IMAGES: readonly WorstImages[] = [
   {
     name: "a beginning in every page",
     memory: manyBeginnings,
     run: (memory) => found(memory, BASE + 4199n * 4096n + 0xfffn),
+    ...{ answer: 0, most: PER_IMAGE },
   },
-  { name: "the farthest image", memory: farImage, run: (memory) => found(memory, BASE + 0x03ff_f000n) },
-  { name: "2,048 full images", memory: () => listed(fullImage()), run: listedImages },
-  { name: "2,048 pages of TE headers", memory: () => listed(tersePage()), run: listedImages },
+  {
+    name: "the farthest image",
+    memory: farImage,
+    run: (memory) => found(memory, BASE + 0x03ff_f000n),
+    ...{ answer: 1, most: PER_IMAGE },
+  },
+  {
+    name: "2,048 full images",
+    memory: () => listed(fullImage()),
+    run: listedImages,
+    ...{ answer: LISTED, most: LISTED * PER_IMAGE },
+  },
+  {
+    name: "2,048 pages of TE headers",
+    memory: () => listed(tersePage()),
+    run: listedImages,
+    ...{ answer: LISTED, most: LISTED * PER_IMAGE },
+  },
 ];

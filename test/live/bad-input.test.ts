@@ -97,7 +97,7 @@ describe("the command line", () => {
     ["-gdb in the command", ["capture", "--", "qemu-system-aarch64", "-gdb", "tcp::1234"]],
     ["-daemonize in the command", ["capture", "--", "qemu-system-aarch64", "-daemonize"]],
     ["something to show that does not exist", ["show", "x.ebs", "everything"]],
-    ["an address to explain that is none", ["explain", "x.ebs", "main"]],
+    ["an address to explain that is none", ["explain", "test/fixtures/boot-service.ebs", "main"]],
   ])("%s: usage, exit code 2", async (_, args) => {
     const run = await ebscope(...args);
     expectFailure(run, 2, "usage");

@@ -273,6 +273,8 @@ describe("a description that does not fit", () => {
     ["a point id with a slash", (json) => (json.points[0].id = "../before")],
     ["a vCPU that is not there", (json) => (json.points[0].cpu = 2)],
     ["a row of registers too few", (json) => json.points[0].registers.pop()],
+    ["more points than there may be", (json) => (json.points = Array.from({ length: 4097 }, () => json.points[0]))],
+    ["more vCPUs than its points have rows for", (json) => (json.threads = new Array(4096).fill("01"))],
     ["a register too many", (json) => json.points[0].registers[0].push("00")],
     ["a register of the wrong size", (json) => (json.points[0].registers[0][0] = "0000")],
     ["a register with half a byte", (json) => (json.points[0].registers[0][0] = "000")],

@@ -156,9 +156,11 @@ function tellMemory(flags: { readonly quiet?: boolean }, text: string | undefine
 async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags): Promise<number> {
   if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
   const file = flags.out ?? DEFAULT_OUT;
+  // Before anything is made of it: it cannot be taken again.
+  await writeCapture(file, capture);
   const study = await studyWith(capture, flags);
   const { remember } = study.symbols;
-  await writeCapture(file, remember === undefined ? capture : { ...capture, symbols: remember });
+  if (remember !== undefined) await writeCapture(file, { ...capture, symbols: remember });
   tell(flags, `wrote ${printable(file)}${error === undefined ? "" : " (partial)"}`);
   if (capture.points.length > 1) await printDiff(study, file, flags.json ? { json: true } : {});
   if (error !== undefined) {

@@ -2,8 +2,9 @@
 
 import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
+import { traceAt } from "../../diagnose/trace.ts";
 import { pointsToCompare } from "../../diff/compare.ts";
-import { diffPoints } from "../../diff/diff.ts";
+import { diffPoints, diffToFault, isCall } from "../../diff/diff.ts";
 import { encodeDiff } from "../../encode/diff.ts";
 import { EXIT } from "../exit-code.ts";
 import { jsonText, printData } from "../output.ts";
@@ -27,6 +28,10 @@ export async function printDiff(study: Study, file: string, flags: DiffFlags): P
   const { capture, images } = study;
   const difference = await diffPoints(capture, images, ...pointsToCompare(capture, flags));
   const findings = findingsOf(study, difference);
-  if (flags.json) printData(jsonText(encodeDiff(difference, findings, study)));
-  else printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file }));
+  const traces = [await traceAt(study, difference.before), await traceAt(study, difference.after)];
+  if (flags.json) printData(jsonText(encodeDiff(difference, findings, study, traces)));
+  else {
+    const toFault = isCall(difference) ? await diffToFault(capture, images) : undefined;
+    printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file, toFault, traces }));
+  }
 }

@@ -35,10 +35,19 @@ function symbolChoice({ symbols }: SymbolFlags): SymbolChoice {
 /** Notes of files that were left out. */
 const MAX_NOTES = 8;
 
-function symbolNotes({ skipped, unmatched }: SymbolsUsed): string[] {
+function symbolNotes({ skipped, unmatched, matches }: SymbolsUsed): string[] {
+  const unsure = matches.filter(({ by }) => by === "name").map(({ image, file }) => `${image.name} (${file.name})`);
+  const which =
+    unsure.length > 3 ? `${unsure.slice(0, 3).join(", ")} and ${unsure.length - 3} more` : unsure.join(", ");
   const notes = [
-    ...skipped.map(({ path, why }) => `symbols of ${path} are not used: ${why}`),
-    ...unmatched.map(({ name }) => `symbols of ${name} fit no image of the capture`),
+    ...(unsure.length === 0 ? [] : [`symbols by name only, as there is no build id to compare: ${which}`]),
+    ...skipped.map(
+      ({ path, why }) => `no symbols of ${path}: ${why.replace(/^Cannot read symbols from .*?: (?=[^:]*$)/, "")}`,
+    ),
+    ...unmatched.map(
+      ({ name }) =>
+        `the symbols of ${name} fit no image of the capture; \`show FILE images\` says how images are called`,
+    ),
   ];
   const more = notes.length - MAX_NOTES;
   return [...notes.slice(0, MAX_NOTES), ...(more > 0 ? [`… and ${more} more symbol files`] : [])];

@@ -75,7 +75,7 @@ export function showFault({ capture, fault, names }: Study, flags: ShowFlags): O
     const ids = capture.points.map(({ id }) => id).join(", ");
     throw new EbscopeError("no-such-point", `Cannot show the fault: the capture has none (its points: ${ids})`);
   }
-  return flags.json ? jsonText(encodeFault(fault)) : renderFault(fault, names).join("\n");
+  return flags.json ? jsonText(encodeFault(fault)) : renderFault(fault, names, true).join("\n");
 }
 
 export async function showBacktrace(study: Study, flags: ShowFlags): Promise<Output> {

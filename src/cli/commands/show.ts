@@ -6,7 +6,7 @@ import type { Study } from "../../diagnose/study.ts";
 import { type Coverage, coverageOf } from "../../diff/diff.ts";
 import { encodeMappings, encodePoint, encodeRegisters, encodeTables } from "../../encode/point.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
-import { addressesIn } from "../address.ts";
+import { addressesIn, type NameScope } from "../address.ts";
 import { SHOWN, type Shown } from "../defaults.ts";
 import { EXIT } from "../exit-code.ts";
 import { filterMappings } from "../mapping-filter.ts";
@@ -16,7 +16,7 @@ import { renderMappings } from "../render/mappings.ts";
 import { renderRegisters } from "../render/registers.ts";
 import { style, table } from "../render/style.ts";
 import { refuseOtherFlags, type ShowFlags } from "../show-flags.ts";
-import { openStudy, pointAt, regimesOf, viewOf } from "./open.ts";
+import { openStudy, pointAt, regimeNamed, regimesOf, viewOf } from "./open.ts";
 import { showBacktrace, showEfi, showFault, showFindings, showImages, showMemoryMap } from "./show-study.ts";
 
 export async function showCommand(file: string, what: string, flags: ShowFlags): Promise<number> {
@@ -25,8 +25,13 @@ export async function showCommand(file: string, what: string, flags: ShowFlags):
     throw new EbscopeError("usage", `Cannot show ${JSON.stringify(printable(what, 40))}: give ${SHOWN.join(", ")}`);
   }
   refuseOtherFlags(flags, shown);
-  printData(await show(await openStudy(file, flags), shown, flags));
+  printData(await show(await openStudy(file, namesNothing(shown, flags) ? { symbols: false } : flags), shown, flags));
   return EXIT.done;
+}
+
+/** Whether no name is in what is shown: symbols that were not asked for need not be read. */
+function namesNothing(shown: Shown, { symbols, range }: ShowFlags): boolean {
+  return symbols === undefined && range === undefined && ["points", "registers", "tables", "mappings"].includes(shown);
 }
 
 async function show(study: Study, what: Shown, flags: ShowFlags): Promise<Output> {
@@ -95,7 +100,9 @@ function showMappings(study: Study, point: Point, flags: ShowFlags): Output {
   const { capture, images } = study;
   const view = viewOf(capture, point, flags.cpu);
   const names = regimesOf(view, flags.regime);
-  const { lists, compared } = filterMappings(capture, view, names, flags, (text) => onlyAddress(study, text));
+  const { lists, compared } = filterMappings(capture, view, names, flags, (text) =>
+    onlyAddress(study, text, { point, regime: flags.regime === undefined ? undefined : regimeNamed(flags.regime) }),
+  );
   const gaps = [view, ...(compared === undefined ? [] : [compared])].flatMap((each) => coverageOf(each, names));
   if (flags.json) {
     warnOfGaps(gaps);
@@ -104,8 +111,8 @@ function showMappings(study: Study, point: Point, flags: ShowFlags): Output {
   return [heading(point), ...renderMappings(lists, images), ...renderCoverage(gaps, 20)].join("\n");
 }
 
-function onlyAddress(study: Study, text: string): bigint | undefined {
-  const found = addressesIn(study, text);
+function onlyAddress(study: Study, text: string, scope: NameScope): bigint | undefined {
+  const found = [...addressesIn(study, text, scope).keys()];
   return found.length === 1 ? found[0] : undefined;
 }
 

@@ -3,7 +3,7 @@ import { hex, hex16 } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import type { FaultCode } from "../../diagnose/fault.ts";
 import type { Names } from "../../diagnose/names.ts";
-import { placeNote, placeText } from "../../diagnose/place.ts";
+import { placeNote, placeText, targetNote } from "../../diagnose/place.ts";
 import type { PlacedFrame, PointTrace } from "../../diagnose/trace.ts";
 import { branchText, serviceText } from "../../report/words.ts";
 import { style, table } from "./style.ts";
@@ -35,11 +35,14 @@ function renderBranch(trace: PointTrace, names: Names): string[] {
 }
 
 /** Instructions around a place, with a mark at the one that matters. */
-export function renderCode({ address, place, listing }: FaultCode): string[] {
-  const rows = listing.instructions.map((each) => [
-    `${each.address === address ? ">" : " "} ${hex(each.address)}`,
-    each.mnemonic,
-    printable(each.operands, 100),
-  ]);
+export function renderCode({ address, place, listing, targets }: FaultCode): string[] {
+  const rows = listing.instructions.map((each) => {
+    const target = targets.get(each.address);
+    return [
+      `${each.address === address ? ">" : " "} ${hex(each.address)}`,
+      each.mnemonic,
+      printable(each.operands, 100) + (target === undefined ? "" : style.quiet(targetNote(target))),
+    ];
+  });
   return [style.heading(`Code at ${placeText(place)}`), ...table(rows)];
 }

@@ -3,12 +3,23 @@
 import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import type { Finding } from "../../diagnose/findings.ts";
+import { attributesChanges } from "../../diagnose/memory-maps.ts";
 import { MemoryTypes } from "../../diagnose/memory-types.ts";
+import { placeName } from "../../diagnose/place.ts";
 import type { Study } from "../../diagnose/study.ts";
-import { type Coverage, type Difference, type EfiChange, isCall, regimeNames } from "../../diff/diff.ts";
+import type { PointTrace } from "../../diagnose/trace.ts";
+import {
+  type Coverage,
+  type Difference,
+  type EfiChange,
+  isCall,
+  type OwnedMappingChange,
+  regimeNames,
+} from "../../diff/diff.ts";
+import { isKnownChange } from "../../diff/registers.ts";
 import { statusName } from "../../efi/structures.ts";
 import { memoryTypeOf } from "../../encode/diff.ts";
-import { type Capture, FAULTS_NOT_WATCHED } from "../../snapshot/model.ts";
+import { type Capture, FAULTS_NOT_WATCHED, type PointKind } from "../../snapshot/model.ts";
 import { renderFault } from "./fault.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
 import { renderRegisterChanges } from "./registers.ts";
@@ -20,6 +31,10 @@ const SCREEN_ROWS = 12;
 export interface DiffOptions {
   readonly all: boolean;
   readonly file: string;
+  /** From the return of the call to the fault. */
+  readonly toFault?: Difference | undefined;
+  /** Who was running at the two points. */
+  readonly traces: readonly PointTrace[];
 }
 
 export function renderDiff(
@@ -32,11 +47,16 @@ export function renderDiff(
   const { capture, after } = difference;
   const limit = options.all ? Number.POSITIVE_INFINITY : SCREEN_ROWS;
   const types = new MemoryTypes(memoryMap);
+  const severe = (wanted: Finding["severity"]): string[] =>
+    findings.filter(({ severity }) => severity === wanted).map(findingLine);
   const lines = [
-    // The cause is what was asked for: it comes first.
-    ...findings.filter(({ severity }) => severity !== "info").map(findingLine),
+    // The cause is what was asked for: it comes first, and what the guest died of before what always changes.
+    ...severe("error"),
     ...renderHeader(difference, study, options.file),
+    ...severe("warning"),
     "",
+    ...(fault === undefined ? [] : [...renderFault(fault, names), ""]),
+    ...(options.toFault === undefined ? [] : renderToFault(options.toFault, types)),
     ...renderMappingChanges(difference.mappings, {
       limit,
       judged: isCall(difference),
@@ -48,8 +68,10 @@ export function renderDiff(
     "",
     ...renderTables(difference, limit),
     ...renderEfi(difference.efi, options.all),
+    ...renderMap(study),
+    ...renderCallers(options.traces),
     ...renderCoverage(difference.coverage, limit),
-    ...(fault === undefined ? renderEnding(capture, after.point.id) : ["", ...renderFault(fault, names)]),
+    ...(fault === undefined ? renderEnding(capture, after.point.id) : []),
   ];
   return `${lines.join("\n")}\n`;
 }
@@ -82,6 +104,63 @@ function renderHeader(
     ...partial,
     ...[...capture.notes, ...notes].map((note) => style.warn(`  ${printable(note, 500)}`)),
     ...(once === "" ? [] : [style.quiet(`  in use at one point only: ${once}`)]),
+  ];
+}
+
+/** The map that ExitBootServices was called with, in a line. */
+function renderMap({ memoryMap, attributes, capture, names }: Study): string[] {
+  if (memoryMap?.map.state !== "read") return [];
+  const { descriptors, problems } = memoryMap.map;
+  const caller = capture.memoryMap === undefined ? undefined : names.place(capture.memoryMap.caller);
+  const from =
+    memoryMap.source === "firmware" || caller === undefined
+      ? "read from the firmware"
+      : `returned to ${placeName(caller)} with key ${hex(capture.memoryMap?.mapKey ?? 0n)}`;
+  const changes = attributesChanges(attributes).length;
+  const table =
+    attributes.length === 0
+      ? ""
+      : `; memory attributes table: ${changes === 0 ? "unchanged" : plural(changes, "change")}`;
+  const wrong = problems.length === 0 ? "" : style.warn(`; ${problems[0]}`);
+  return [`${style.heading("Memory map")}  ${plural(descriptors.length, "descriptor")}, ${from}${table}${wrong}`];
+}
+
+/** Frames of a chain that is told in a line. */
+const CALLERS = 6;
+
+function renderCallers(traces: readonly PointTrace[]): string[] {
+  return traces.flatMap(({ point, frames }) => {
+    const names = frames.slice(0, CALLERS).map(({ place }) => place.symbol ?? place.image ?? hex(place.address));
+    const more = frames.length > CALLERS ? " …" : "";
+    return names.length === 0 ? [] : [`${style.heading("Call chain")}  ${point}: ${names.join(" ← ")}${more}`];
+  });
+}
+
+/** Rows of each list of what changed from the call to the fault: the rest is another diff. */
+const TO_FAULT_ROWS = 6;
+
+function renderToFault(difference: Difference, types: MemoryTypes): string[] {
+  const { before, after, registers, mappings, capture } = difference;
+  const control = registers.filter((change) => change.class === "control" && isKnownChange(change));
+  if (control.length === 0 && mappings.length === 0 && difference.coverage.length === 0) {
+    const nothing = style.quiet("  no control register and no mapping");
+    return [style.heading(`Changed from ${before.point.id} to ${after.point.id}`), nothing, ""];
+  }
+  const options = { all: false, vcpus: capture.threads.length };
+  const memoryType = (change: OwnedMappingChange): string | null => memoryTypeOf(change, types);
+  const off = regimeNames(before, after).some((name) => before.regime(name).enabled !== after.regime(name).enabled);
+  const limits = { limit: TO_FAULT_ROWS, judged: false, unknown: difference.coverage.length, memoryType };
+  return [
+    style.heading(`Changed from ${before.point.id} to ${after.point.id}`),
+    ...renderRegisterChanges(control.slice(0, TO_FAULT_ROWS), options).slice(1),
+    ...(control.length > TO_FAULT_ROWS
+      ? [style.quiet(`  … ${control.length - TO_FAULT_ROWS} control registers more`)]
+      : []),
+    ...(off
+      ? ["  translation was switched on or off: all mappings are others"]
+      : renderMappingChanges(mappings, limits)),
+    style.quiet(`  all of it: --from ${before.point.id} --to ${after.point.id}`),
+    "",
   ];
 }
 
@@ -148,9 +227,16 @@ export function renderCoverage(coverage: readonly Coverage[], limit: number): st
   ];
 }
 
+/** How long the guest ran from the return of the call to the last point. */
+function watched({ points }: Capture): string {
+  const time = (kind: PointKind): number => Date.parse(points.find((point) => point.kind === kind)?.time ?? "");
+  const seconds = (time("later") - time("after")) / 1000;
+  return Number.isFinite(seconds) && seconds >= 0 ? `${seconds.toFixed(1)} s` : "time";
+}
+
 function renderEnding(capture: Capture, to: string): string[] {
   if (!capture.points.some(({ kind }) => kind === "later") || to === "later") return [];
   if (capture.notes.includes(FAULTS_NOT_WATCHED))
     return ["", `${style.heading("Afterwards")}  faults were not watched for`];
-  return ["", `${style.heading("Afterwards")}  no fault in the time watched (point later: --to later)`];
+  return ["", `${style.heading("Afterwards")}  no fault in the ${watched(capture)} watched (point later: --to later)`];
 }

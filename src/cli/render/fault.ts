@@ -9,7 +9,8 @@ import { renderCode, renderTrace } from "./chain.ts";
 import { style, table } from "./style.ts";
 import { renderWalks } from "./walk.ts";
 
-export function renderFault(fault: Fault, names: Names): string[] {
+/** `full`: registers and the code of callers too. */
+export function renderFault(fault: Fault, names: Names, full = false): string[] {
   const { vector, syndrome, level, esr, pc, far, linkRegister } = fault;
   const how = vector === undefined ? "exception" : `${vector.kind} exception from ${vector.from}`;
   const rows = [
@@ -29,7 +30,8 @@ export function renderFault(fault: Fault, names: Names): string[] {
     ...renderWalkOf("FAR", far?.address, fault.farWalks),
     style.heading("Call chain"),
     ...renderTrace(fault.trace, names),
-    ...fault.code.flatMap(renderCode),
+    ...(full ? fault.code : fault.code.slice(0, SHORT_LISTINGS)).flatMap(renderCode),
+    ...(full ? renderGeneral(fault) : []),
   ];
 }
 
@@ -44,4 +46,17 @@ function registerRow({ name, value, fields }: FaultRegister): string[] {
 function renderWalkOf(name: string, address: bigint | undefined, walks: readonly PointWalk[]): string[] {
   if (address === undefined || walks.length === 0) return [];
   return [style.heading(`Walk of ${name} ${hex16(address)}`), ...renderWalks(walks)];
+}
+
+/** Listings of what is no full view. */
+const SHORT_LISTINGS = 2;
+/** Registers a line. */
+const COLUMNS = 4;
+
+function renderGeneral({ general }: Fault): string[] {
+  const cells = general.map(({ name, value }) => [name, hex16(value)]);
+  const rows = Array.from({ length: Math.ceil(cells.length / COLUMNS) }, (_, i) =>
+    cells.slice(i * COLUMNS, (i + 1) * COLUMNS).flat(),
+  );
+  return [style.heading("General registers"), ...table(rows)];
 }

@@ -2,7 +2,7 @@
 
 import type { Translation, WalkStep } from "../../aarch64/translate.ts";
 import { hex, hex16 } from "../../base/hex.ts";
-import type { PointWalk } from "../../diagnose/walks.ts";
+import { type PointWalk, walkPlace } from "../../diagnose/walks.ts";
 import { descriptorKind, outcomeText } from "../../report/words.ts";
 import { style, table } from "./style.ts";
 
@@ -21,7 +21,7 @@ export function groupWalks(
   const groups = new Map<string, { points: string[]; walk: PointWalk; lines: readonly string[] }>();
   for (const walk of walks) {
     const lines = render(walk);
-    const key = `${walk.regime.name} ${walk.live}\n${lines.join("\n")}`;
+    const key = `${walkPlace(walk)}\n${lines.join("\n")}`;
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { points: [walk.point], walk, lines });
     else group.points.push(walk.point);
@@ -34,9 +34,8 @@ export function renderWalks(walks: readonly PointWalk[]): string[] {
   return groupWalks(walks, walkLines).flatMap(({ points, walk, lines }) => [walkHeading(points, walk), ...lines]);
 }
 
-export function walkHeading(points: readonly string[], { regime, live }: PointWalk): string {
-  const name = `${regime.name}${live ? "" : ", not live"}`;
-  return `  ${style.quiet(`at ${points.join(", ")} (${name})`)}`;
+export function walkHeading(points: readonly string[], walk: PointWalk): string {
+  return `  ${style.quiet(`at ${points.join(", ")} (${walkPlace(walk)})`)}`;
 }
 
 function walkLines({ walked: { steps, result } }: PointWalk): string[] {

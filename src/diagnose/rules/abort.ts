@@ -12,7 +12,7 @@ import type { Fault, FaultCode } from "../fault.ts";
 import type { Place } from "../place.ts";
 import type { Study } from "../study.ts";
 import { type PointWalk, walksOf } from "../walks.ts";
-import { pointOf, regimeOfCode, viewOf, wordAt } from "./look.ts";
+import { keyPoints, pointOf, regimeOfCode, viewOf, wordAt } from "./look.ts";
 import { UNREAD } from "./rule.ts";
 
 export type AbortKind = "not mapped" | "access flag" | "permission" | "alignment" | "external" | "other";
@@ -58,10 +58,13 @@ export function sceneOf(study: Study): Scene | undefined {
   return { fault, view, esr, ec, pc, far, abort: abortOf(esr), regime, codeLevel, sp, word };
 }
 
-/** How an address translates at each point, in the regime that the code executed in: the exception may have been taken to another. */
+/**
+ * How an address translates at the points that rules look at, in the regime that the code executed in: the exception may have been taken to
+ * another.
+ */
 export function walksTo({ capture }: Study, { fault, view, regime }: Scene, { address }: Place): readonly PointWalk[] {
   const other = regime !== undefined && regime.name !== view.currentRegime;
-  return walksOf(capture, address, fault.cpu, other ? regime.name : undefined);
+  return walksOf({ ...capture, points: keyPoints(capture) }, address, fault.cpu, other ? regime.name : undefined);
 }
 
 export function abortOf(esr: bigint): Abort | undefined {

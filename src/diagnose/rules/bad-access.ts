@@ -1,5 +1,5 @@
 /**
- * Data aborts, and PC and SP that are not aligned.
+ * Data aborts by what the tables say, and PC and SP that are not aligned. Of external aborts: see external-abort.ts.
  *
  * Source: Arm ARM DDI 0487, D8.15 "Memory aborts" (which fault comes first), B2.8.2 "Alignment of data accesses": SCTLR_ELx.A, and any unaligned access to Device
  * memory; D8.2.12: with translation off, data accesses are to Device-nGnRnE. D1.3.8.2 "SP alignment checking".
@@ -11,6 +11,7 @@ import type { Study } from "../study.ts";
 import { type AbortKind, instructionLine, type Scene, sceneOf, walksTo } from "./abort.ts";
 import { NULL_PAGE } from "./bad-branch.ts";
 import { accessAt, controlRegister, placeLine, translationOf, walkLines } from "./look.ts";
+import { tableEditLines } from "./lost-tables.ts";
 import type { Facts, Verdict } from "./rule.ts";
 
 interface DataScene extends Scene {
@@ -19,7 +20,7 @@ interface DataScene extends Scene {
   readonly did: string;
 }
 
-const DID = {
+export const DID = {
   read: "read",
   write: "wrote to",
   maintenance: "executed cache maintenance or address translation for",
@@ -47,6 +48,7 @@ function accessEvidence(study: Study, scene: DataScene): string[] {
     instructionLine(scene),
     `FAR_EL${fault.level} = ${placeLine(far)}`,
     ...walkLines(walksTo(study, scene, far), codeLevel),
+    ...tableEditLines(study, scene, far),
     ...base,
     ...loads,
   ];
@@ -68,7 +70,9 @@ export function stackNotMapped({ study }: Facts): Verdict | undefined {
   const stack = viaStack ? study.access?.value : scene.sp;
   if (stack === undefined || !(viaStack || (study.access === undefined && near(stack, scene.far.address))))
     return undefined;
-  const how = scene.abort?.kind === "permission" ? "may not be written" : "is not mapped";
+  const denied = scene.abort?.kind === "permission";
+  if (denied && !isReadOnly(scene)) return undefined;
+  const how = denied ? "may not be written" : "is not mapped";
   return {
     severity: "error",
     title: `The stack ${how}: ${placeName(scene.pc)} ${scene.did} ${hex(scene.far.address)} with SP = ${hex(stack)}.`,
@@ -80,11 +84,24 @@ function near(a: bigint, b: bigint): boolean {
   return (a < b ? b - a : a - b) < STACK_REACH;
 }
 
+/** A write, to what the tables at the fault map so that it may not be written. */
+function isReadOnly(scene: DataScene): boolean {
+  return scene.abort?.access === "write" && isDenied(scene) === true;
+}
+
+/** Whether the tables at the fault forbid what was tried; undefined where they do not tell. */
+function isDenied({ regime, view, far, abort, codeLevel }: DataScene): boolean | undefined {
+  const result = regime && translationOf(view, regime, far.address);
+  if (result === undefined || result.mapped === null) return undefined;
+  if (!result.mapped) return false;
+  const access = accessAt(result, codeLevel);
+  const allowed = abort?.access === "write" ? access.write : access.read;
+  return allowed === null ? undefined : !allowed;
+}
+
 export function writeToReadOnly({ study }: Facts): Verdict | undefined {
   const scene = dataScene(study, "permission");
-  if (scene?.abort?.access !== "write") return undefined;
-  const result = scene.regime && translationOf(scene.view, scene.regime, scene.far.address);
-  if (result?.mapped !== true || accessAt(result, scene.codeLevel).write !== false) return undefined;
+  if (scene === undefined || !isReadOnly(scene)) return undefined;
   const where =
     placeName(scene.far) === hex(scene.far.address)
       ? hex(scene.far.address)
@@ -94,7 +111,11 @@ export function writeToReadOnly({ study }: Facts): Verdict | undefined {
 
 export function accessDenied({ study }: Facts): Verdict | undefined {
   const scene = dataScene(study, "permission");
-  return scene && error(study, scene, `${hex(scene.far.address)}, which its mapping does not permit`);
+  if (scene === undefined) return undefined;
+  const denied = isDenied(scene);
+  if (denied === true) return error(study, scene, `${hex(scene.far.address)}, which its mapping does not permit`);
+  const unexplained = denied === false ? " that the tables at the fault do not explain" : "";
+  return error(study, scene, `${hex(scene.far.address)} and took a permission fault${unexplained}`);
 }
 
 export function accessFlagFault({ study }: Facts): Verdict | undefined {
@@ -178,22 +199,6 @@ export function pcAlignment({ study }: Facts): Verdict | undefined {
     evidence: [
       `ELR_EL${scene.fault.level} = ${placeLine(scene.pc)}`,
       ...(linkRegister ? [`x30 = ${placeLine(linkRegister)}`] : []),
-    ],
-  };
-}
-
-/** The memory system answered with an error: on QEMU, a physical address where there is nothing. */
-export function externalAbort({ study }: Facts): Verdict | undefined {
-  const scene = sceneOf(study);
-  if (scene?.abort?.kind !== "external") return undefined;
-  const { pc, far, abort } = scene;
-  const where = far === undefined ? "an address that is not known" : hex(far.address);
-  return {
-    severity: "error",
-    title: `${placeName(pc)} ${DID[abort.access]} ${where}, and the memory system answered with an error: nothing is there.`,
-    evidence: [
-      `at ${placeLine(pc)}`,
-      ...walkLines(far === undefined ? [] : walksTo(study, scene, far), scene.codeLevel),
     ],
   };
 }

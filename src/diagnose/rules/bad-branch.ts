@@ -12,6 +12,7 @@ import type { Study } from "../study.ts";
 import type { PointWalk } from "../walks.ts";
 import { type Scene, sceneOf, walksTo } from "./abort.ts";
 import { accessAt, placeLine, walkLines } from "./look.ts";
+import { tableEditLines } from "./lost-tables.ts";
 import type { Facts, Verdict } from "./rule.ts";
 
 /** Below it lies no code: an address there is NULL, or a field of a structure at NULL. */
@@ -66,6 +67,7 @@ function branchEvidence(study: Study, scene: Scene): string[] {
   });
   return [
     `the target ${hex(pc.address)}: ${walkLines(walksTo(study, scene, pc), codeLevel).join("; ")}`,
+    ...tableEditLines(study, scene, pc),
     ...siteEvidence(branch?.site, site),
     ...loads,
     ...(fault.linkRegister === undefined ? [] : [`x30 = ${placeText(fault.linkRegister)}`]),

@@ -15,7 +15,7 @@ import {
   translationOf,
   viewOf,
 } from "./look.ts";
-import { vectorsUnusable } from "./lost-memory.ts";
+import { vectorsUnusable } from "./lost-vectors.ts";
 import type { Facts, Verdict } from "./rule.ts";
 
 /** edk2's core: who else answers ExitBootServices stands in front of it. */
@@ -76,7 +76,7 @@ export function notMappedAsNeeded({ study }: Facts): Verdict | undefined {
   if (missing.length === 0) return undefined;
   return {
     severity: "warning",
-    title: `After the call ${missing.map(({ what }) => what).join(", ")} ${missing.length === 1 ? "is" : "are"} not mapped as needed.`,
+    title: `After the call ${missing.map(({ what }) => what).join(", ")} ${missing.length === 1 && missing[0]?.what !== "the vectors" ? "is" : "are"} not mapped as needed.`,
     evidence: missing.map(({ line }) => line),
   };
 }

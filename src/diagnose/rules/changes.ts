@@ -1,5 +1,6 @@
 /** Rules over the difference of two points. */
 
+import { exceptionLevelOf } from "../../aarch64/regime-model.ts";
 import { bit } from "../../base/bits.ts";
 import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
@@ -20,7 +21,7 @@ export function capturePartial({ study: { capture } }: Facts): Verdict | undefin
   };
 }
 
-/** SCTLR_ELx.M 1 → 0 between the points around the call. */
+/** SCTLR_ELx.M of the regime that executes 1 → 0 between the points around the call. */
 export function mmuOffAcrossCall({ difference }: Facts): Verdict | undefined {
   const off = (difference?.registers ?? []).filter((change) => isMmuOff(difference, change));
   const [first] = off;
@@ -32,9 +33,12 @@ export function mmuOffAcrossCall({ difference }: Facts): Verdict | undefined {
   };
 }
 
-function isMmuOff(difference: Difference | undefined, { name, before, after }: RegisterChange): boolean {
+/** Of the regime that executed at the call, on the vCPU that called: what other levels and vCPUs have in SCTLR is not in force there. */
+function isMmuOff(difference: Difference | undefined, { cpu, name, before, after }: RegisterChange): boolean {
   if (difference === undefined || !isCall(difference) || before === undefined || after === undefined) return false;
-  return /^SCTLR_EL[123]$/.test(name) && bit(before, 0) && !bit(after, 0);
+  const caller = difference.before;
+  const control = `SCTLR_EL${exceptionLevelOf(caller.currentRegime)}`;
+  return cpu === caller.cpu && name === control && bit(before, 0) && !bit(after, 0);
 }
 
 function registerLine({ cpu, name, before, after }: RegisterChange): string {

@@ -9,20 +9,56 @@ import { hex } from "../../base/hex.ts";
 import { codeRegime } from "../../code/index.ts";
 import { PointView } from "../../diff/point-view.ts";
 import { type Capture, type Point, pointPages } from "../../snapshot/model.ts";
+import { MemoryTypes } from "../memory-types.ts";
 import { type Place, placeText } from "../place.ts";
 import type { Study } from "../study.ts";
 import type { PointWalk } from "../walks.ts";
 
+/** Points that rules look at: who captures thousands of calls or of moments wants the first and the last ones judged. */
+const MOST_POINTS = 8;
+const keys = new WeakMap<Capture, readonly Point[]>();
+
+/** The points that rules look at, at most 8: of more the first, those around the last call, the first fault, and the last ones. */
+export function keyPoints(capture: Capture): readonly Point[] {
+  const known = keys.get(capture) ?? selectPoints(capture.points);
+  keys.set(capture, known);
+  return known;
+}
+
+function selectPoints(points: readonly Point[]): readonly Point[] {
+  if (points.length <= MOST_POINTS) return points;
+  const before = points.findLastIndex(({ kind }) => kind === "before");
+  const [after, fault] = (["after", "fault"] as const).map((wanted) => points.findIndex(({ kind }) => kind === wanted));
+  const kept = new Set([0, before, after ?? -1, fault ?? -1].filter((i) => i >= 0));
+  for (let i = points.length - 1; kept.size < MOST_POINTS; i--) kept.add(i);
+  return points.filter((_, i) => kept.has(i));
+}
+
 const views = new WeakMap<Study, Map<string, PointView>>();
 
-/** A point as one of its vCPUs sees it, decoded once for all rules. */
+/**
+ * A point as one of its vCPUs sees it. Views hold maps, which may be large: only those of the points that rules look at are kept, as their
+ * own vCPU and the one that called see them.
+ */
 export function viewOf(study: Study, point: Point, cpu: number = point.cpu): PointView {
+  const points = keyPoints(study.capture);
+  const caller = points.findLast(({ kind }) => kind === "before")?.cpu;
+  if (!points.includes(point) || (cpu !== point.cpu && cpu !== caller)) return new PointView(study.capture, point, cpu);
   const known = views.get(study) ?? new Map<string, PointView>();
   views.set(study, known);
   const key = `${point.id} ${cpu}`;
   const view = known.get(key) ?? new PointView(study.capture, point, cpu);
   known.set(key, view);
   return view;
+}
+
+const types = new WeakMap<Study, MemoryTypes>();
+
+/** The EFI_MEMORY_TYPE of the memory at a physical address, by the map that ExitBootServices was called with. */
+export function memoryTypeAt(study: Study, pa: bigint): string | undefined {
+  const known = types.get(study) ?? new MemoryTypes(study.memoryMap);
+  types.set(study, known);
+  return known.of(pa, 1n) ?? undefined;
 }
 
 export function pointOf(capture: Capture, id: string | undefined): Point | undefined {
@@ -34,11 +70,23 @@ export function hasLeft({ attempts }: Capture): boolean {
   return attempts.at(-1)?.status === 0n;
 }
 
-/** The points from the return of the call that succeeded on; empty when there was none. */
+/** Of the points that rules look at, those from the return of the call that succeeded on; empty when there was none. */
 export function pointsAfterExit(capture: Capture): readonly Point[] {
   if (!hasLeft(capture)) return [];
-  const first = capture.points.findIndex(({ kind }) => kind === "after");
-  return first < 0 ? [] : capture.points.slice(first);
+  const points = keyPoints(capture);
+  const first = points.findIndex(({ kind }) => kind === "after");
+  return first < 0 ? [] : points.slice(first);
+}
+
+/**
+ * Whether the machine has an Exception level, by the registers that the stub offers: QEMU describes those that the CPU has. `undefined`: the
+ * stub offers no System registers at all, or SCTLR_ELx could not be read.
+ */
+export function hasLevel({ capture, registers }: PointView, level: 2 | 3): boolean | undefined {
+  const name = `SCTLR_EL${level}`;
+  const offers = (wanted: string): boolean => capture.registers.some((each) => each.name === wanted);
+  if (registers.get(name) !== undefined) return true;
+  return offers(name) || !offers("SCTLR_EL1") ? undefined : false;
 }
 
 /** The regime that the code of a vCPU executes in; at an exception vector, of the code that took the exception. */
@@ -62,7 +110,7 @@ export function accessAt(result: Translation & { mapped: true }, level: number |
 }
 
 /** The bytes from a physical address on, at most to the end of its page; undefined where they were not recorded. */
-export function bytesAt({ point }: PointView, address: bigint, length: number): Uint8Array | undefined {
+export function bytesAt(point: Point, address: bigint, length: number): Uint8Array | undefined {
   const read = point.pages.get(physPage(phys(address)));
   const offset = Number(address & 0xfffn);
   return read?.state === "present" ? read.bytes.subarray(offset, offset + length) : undefined;
@@ -72,7 +120,7 @@ export function bytesAt({ point }: PointView, address: bigint, length: number): 
 export function wordAt(view: PointView, regime: Regime | undefined, address: bigint): number | undefined {
   const result = regime && translationOf(view, regime, address);
   if (result?.mapped !== true || address % 4n !== 0n) return undefined;
-  const bytes = bytesAt(view, result.pa, 4);
+  const bytes = bytesAt(view.point, result.pa, 4);
   return bytes?.length === 4 ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true) : undefined;
 }
 
@@ -115,10 +163,11 @@ export function outcomeText(result: Translation, level: number | undefined): str
   return `${accessText(accessAt(result, level))}, ${result.attributes.memory}`;
 }
 
-/** A place with the UEFI type of its memory, where that is known. */
+/** A place with the UEFI type of its memory, where that is known. Of what nothing names, the text of the place has it already. */
 export function placeLine(place: Place): string {
-  const { memoryType } = place;
-  return memoryType === undefined ? placeText(place) : `${placeText(place)}, ${memoryType} at the call`;
+  const { memoryType, symbol, image, section } = place;
+  const named = [symbol, image, section].some((name) => name !== undefined);
+  return named && memoryType ? `${placeText(place)}, ${memoryType} at the call` : placeText(place);
 }
 
 /** `0x1000 + 0x2000` */
@@ -126,7 +175,10 @@ export function rangeText(va: bigint, size: bigint): string {
   return `${hex(va)} + ${hex(size)}`;
 }
 
-/** The first lines of a list, and how many more there are. */
-export function firstOf(lines: readonly string[], most = 20): string[] {
-  return lines.length <= most ? [...lines] : [...lines.slice(0, most), `… and ${lines.length - most} more`];
+/** The first of a list as lines, and how many more there are. */
+export function firstOf(lines: readonly string[], most?: number): string[];
+export function firstOf<T>(all: readonly T[], most: number | undefined, line: (each: T) => string): string[];
+export function firstOf<T>(all: readonly T[], most = 20, line: (each: T) => string = String): string[] {
+  const first = all.slice(0, most).map(line);
+  return all.length <= most ? first : [...first, `… and ${all.length - most} more`];
 }

@@ -3,6 +3,7 @@
 import { accessText } from "../../aarch64/permissions.ts";
 import type { Run } from "../../aarch64/regime-map.ts";
 import { exceptionLevelOf } from "../../aarch64/regime-model.ts";
+import type { Translation } from "../../aarch64/translate.ts";
 import { phys, rangeContains, virt } from "../../base/address.ts";
 import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
@@ -13,8 +14,17 @@ import type { ImageDetails } from "../../efi/images.ts";
 import { sectionAccess } from "../../efi/sections.ts";
 import type { Point } from "../../snapshot/model.ts";
 import type { Study } from "../study.ts";
-import { firstOf, hasLeft, pointsAfterExit, rangeText, sameTables, translationOf, viewOf } from "./look.ts";
-import { memoryTypeOf } from "./lost-memory.ts";
+import {
+  firstOf,
+  hasLeft,
+  keyPoints,
+  memoryTypeAt,
+  pointsAfterExit,
+  rangeText,
+  sameTables,
+  translationOf,
+  viewOf,
+} from "./look.ts";
 import type { Facts, Verdict } from "./rule.ts";
 
 /** The last point of a capture as its vCPU sees it: what is in force at the end. */
@@ -23,50 +33,79 @@ function lastView(study: Study): PointView | undefined {
   return point && viewOf(study, point);
 }
 
-/** Points with something mapped at VA 0, in the regime that executes, with translation on. */
+/** What VA 0 leads to at a point, in the regime that executes there. */
+interface NullPage {
+  readonly point: Point;
+  readonly mapped: (Translation & { readonly mapped: true }) | null;
+  /** Why nothing is: with translation off, 0 is an address as any other. */
+  readonly why: string;
+}
+
+/** Something was mapped at VA 0 after the exit: a warning while it is, at the last point that tells. */
 export function nullPageMapped({ study }: Facts): Verdict | undefined {
   const { capture } = study;
-  const looked = hasLeft(capture) ? pointsAfterExit(capture) : capture.points.filter(({ kind }) => kind === "now");
-  const found = looked.flatMap((point) => {
-    const view = viewOf(study, point);
-    const regime = view.regime(view.currentRegime);
-    const result = regime.enabled ? translationOf(view, regime, 0n) : undefined;
-    return result?.mapped === true ? [{ point, result }] : [];
-  });
-  const last = found.at(-1);
-  if (last === undefined) return undefined;
-  const { result, point } = last;
-  const ram = point.memoryRanges.find(({ start, size }) => rangeContains({ start, size }, result.pa));
-  const flash = ram?.kind === "rom" && result.attributes.write !== true;
+  const looked = hasLeft(capture) ? pointsAfterExit(capture) : keyPoints(capture).filter(({ kind }) => kind === "now");
+  const known = looked.flatMap((point) => nullPageAt(study, point));
+  const last = known.findLast(({ mapped }) => mapped !== null);
+  if (last === undefined || last.mapped === null) return undefined;
+  const { point, mapped } = last;
+  const still = last === known.at(-1);
+  const ram = point.memoryRanges.find((range) => rangeContains(range, mapped.pa));
+  const flash = ram?.kind === "rom" && mapped.attributes.write !== true;
+  const [is, does] = still ? ["is", "does not fault"] : ["was", "did not fault there"];
   return {
-    severity: flash ? "info" : "warning",
-    title: `The page at address 0 is mapped (${accessText(result.attributes)}): what goes through a NULL pointer does not fault.`,
+    severity: flash || !still ? "info" : "warning",
+    title: `The page at address 0 ${is} mapped at ${point.id} (${accessText(mapped.attributes)}): what ${still ? "goes" : "went"} through a NULL pointer ${does}.`,
     evidence: [
-      ...found.map(
-        ({ point: { id }, result: { pa, attributes } }) =>
-          `at ${id}: to ${hex(pa)}, ${accessText(attributes)}, ${attributes.memory}`,
-      ),
-      `behind it is ${ram === undefined ? "no memory that the capture knows" : `${ram.kind} ${ram.name}`}`,
+      ...known.map(nullPageLine),
+      `behind it at ${point.id} is ${ram === undefined ? "no memory that the capture knows" : `${ram.kind} ${ram.name}`}`,
     ],
   };
 }
 
+/** Nothing where it cannot be told. */
+function nullPageAt(study: Study, point: Point): NullPage[] {
+  const view = viewOf(study, point);
+  const regime = view.regime(view.currentRegime);
+  if (!regime.enabled) return regime.undecoded.length === 0 ? [{ point, mapped: null, why: "translation is off" }] : [];
+  const result = translationOf(view, regime, 0n);
+  if (result.mapped === null) return [];
+  return [result.mapped ? { point, mapped: result, why: "" } : { point, mapped: null, why: "not mapped" }];
+}
+
+function nullPageLine({ point: { id }, mapped, why }: NullPage): string {
+  if (mapped === null) return `at ${id}: ${why}`;
+  return `at ${id}: to ${hex(mapped.pa)}, ${accessText(mapped.attributes)}, ${mapped.attributes.memory}`;
+}
+
 /** Pages that became writable and executable after the exit, other than by its known effect; by the firmware's own tables. */
 export function wxMapping({ study }: Facts): Verdict | undefined {
-  const lines = pairs(study).flatMap(([from, to]) => newWriteExecute(study, from, to));
-  if (lines.length === 0) return undefined;
+  const steps = pairs(study)
+    .map(([from, to]) => ({ from, to, lines: newWriteExecute(study, from, to) }))
+    .filter(({ lines }) => lines.length > 0);
+  if (steps.length === 0) return undefined;
+  const lines = steps.flatMap((step) => step.lines);
+  const when = steps.map(({ from, to }) => `from ${from.id} to ${to.id}`).join(", ");
   return {
     severity: "warning",
-    title: `${plural(lines.length, "run")} of mappings became both writable and executable, which ExitBootServices is not known to do.`,
+    title: `${plural(lines.length, "run")} of mappings became both writable and executable ${when}: ${[...new Set(steps.map(whoseDoing))].join("; ")}.`,
     evidence: firstOf(lines),
   };
+}
+
+/** Who can have made changes between two points. */
+function whoseDoing({ from, to }: { readonly from: Point; readonly to: Point }): string {
+  if (from.kind !== "before") return "after the call had returned it was the guest, not ExitBootServices";
+  if (to.kind === "after") return "ExitBootServices is not known to do that";
+  return "whether that was in the call or after it is not known";
 }
 
 /** From the entry of the call that succeeded on. */
 function pairs({ capture }: Study): (readonly [Point, Point])[] {
   if (!hasLeft(capture)) return [];
-  const first = capture.points.findLastIndex(({ kind }) => kind === "before");
-  const points = first < 0 ? [] : capture.points.slice(first);
+  const all = keyPoints(capture);
+  const first = all.findLastIndex(({ kind }) => kind === "before");
+  const points = first < 0 ? [] : all.slice(first);
   return points.slice(1).map((point, i) => [points[i] as Point, point]);
 }
 
@@ -92,14 +131,14 @@ export function writableAndExecutable({ study }: Facts): Verdict | undefined {
   if (view === undefined || name === undefined || map === undefined || !map.regime.enabled) return undefined;
   const runs = map.runs.filter(({ attributes }) => attributes.write === true && attributes.execute === true);
   if (runs.length === 0) return undefined;
-  const owned = runs.map((run) => ({ run, owner: ownerText(study, view, run) }));
-  const pages = owned.reduce((sum, { run }) => sum + run.pages, 0);
+  const pages = runs.reduce((sum, run) => sum + run.pages, 0);
   return {
     severity: "info",
     title: `${plural(pages, "page")} of ${name} ${pages === 1 ? "is" : "are"} both writable and executable at ${view.point.id}.`,
-    evidence: firstOf(
-      owned.map(({ run, owner }) => `${rangeText(BigInt(run.start) << 12n, BigInt(run.pages) << 12n)}: ${owner}`),
-    ),
+    evidence: firstOf(runs, undefined, (run) => {
+      const range = rangeText(BigInt(run.start) << 12n, BigInt(run.pages) << 12n);
+      return `${range}: ${ownerText(study, view, run)}`;
+    }),
   };
 }
 
@@ -111,7 +150,7 @@ function ownerText(study: Study, view: PointView, { start, pages, output }: Run)
   const labels = firstOf(images.map(imageLabel), 4).join(", ");
   if (runtime && hasLeft(study.capture))
     return `${labels}: expected, as SetVirtualAddressMap will relocate runtime images`;
-  const type = memoryTypeOf(study, BigInt(output) << 12n);
+  const type = memoryTypeAt(study, BigInt(output) << 12n);
   const words = [labels, type === undefined ? "" : `begins in ${type}`].filter((word) => word !== "");
   return words.length === 0 ? "in no known image" : words.join("; ");
 }
@@ -184,16 +223,18 @@ export function reusableMemory({ study }: Facts): Verdict | undefined {
   if (after === undefined || point === undefined || study.memoryMap?.map.state !== "read") return undefined;
   const lines = new Map<string, bigint[]>();
   for (const { what, pa } of leftInForce(viewOf(study, after), viewOf(study, point, after.cpu))) {
-    const type = memoryTypeOf(study, pa);
+    const type = memoryTypeAt(study, pa);
     if (type === undefined || !REUSABLE.has(type)) continue;
     const key = `${what} in ${type}`;
-    lines.set(key, [...(lines.get(key) ?? []), pa]);
+    const all = lines.get(key) ?? [];
+    all.push(pa);
+    lines.set(key, all);
   }
   if (lines.size === 0) return undefined;
   return {
     severity: "info",
-    title: `At ${point.id} the guest still depends on memory of the firmware that an OS may use for something else: normal until it has its own.`,
-    evidence: [...lines].map(([what, all]) => `${what}: ${firstOf(all.map(hex), 4).join(", ")}`),
+    title: `At ${point.id} ${study.capture.threads.length > 1 ? `vCPU ${after.cpu}` : "the guest"} still depends on memory of the firmware that an OS may use for something else: normal until it has its own.`,
+    evidence: [...lines].map(([what, all]) => `${what}: ${firstOf(all, 4, hex).join(", ")}`),
   };
 }
 

@@ -7,9 +7,11 @@ import {
   type Change,
   CODE,
   changed,
+  code,
   DATA,
   dataAbort,
   doubleWord,
+  entries,
   factsOf,
   fault,
   findings,
@@ -24,7 +26,6 @@ import {
   TABLE_OF_STACK,
   VBAR,
   WRITE,
-  words,
 } from "./scenes.ts";
 
 /** DFSC and IFSC. */
@@ -41,6 +42,9 @@ const READ_SCR = 0xd53e_1100;
 const READ_SCTLR = 0xd538_1000;
 const FLUSH_EL2 = 0xd50c_871f;
 const HVC = 0xd400_0002;
+const SMC = 0xd400_0003;
+/** What TABLE_OF_STACK maps, one to one. */
+const STACK_AREA = 0x4760_0000n;
 const UNKNOWN_REASON = syndrome(0, 0);
 /** STP X29, X30, [SP, #-16]! */
 const PUSH = 0xa9bf_7bfd;
@@ -48,7 +52,7 @@ const PUSH = 0xa9bf_7bfd;
 /** LDR X0, [X19, #0x40] before the load of [X0, #8] at CODE: a program that takes ConOut from the system table in x19. */
 const console = (table: bigint): Change[] => [
   fault(syndrome(0x25, TRANSLATION), 0xf940_0408, { FAR_EL1: 8n, x0: 0n, x19: table }),
-  words("fault", CODE - 4n, 0xf940_2260),
+  code(CODE - 4n, 0xf940_2260),
 ];
 /** The capture as it is. */
 const zeroedService: Change = (capture) => capture;
@@ -59,6 +63,18 @@ const overwritten: Change[] = [
   ...Array.from({ length: 8 }, (_, i) =>
     doubleWord("fault", TABLE_OF_STACK + BigInt(310 + i) * 8n, 0x5555_5555_5555_5555n),
   ),
+];
+/** What unmapping 8 pages, and making 8 others invalid with their addresses kept, leaves behind. */
+const unmappedMany: Change[] = [
+  dataAbort(TRANSLATION, STACK),
+  entries("fault", TABLE_OF_STACK, 310, 8, () => 0n),
+  entries("fault", TABLE_OF_STACK, 318, 8, (i) => (STACK_AREA + BigInt(i) * 0x1000n) | 0x70en),
+];
+/** All of the table cleared, as memory that is zeroed. */
+const cleared: Change[] = [
+  dataAbort(TRANSLATION, STACK),
+  entries("after", TABLE_OF_STACK, 0, 512, (i) => (STACK_AREA + BigInt(i) * 0x1000n) | 0x70fn),
+  entries("fault", TABLE_OF_STACK, 0, 512, () => 0n),
 ];
 const unmappedAlone: Change[] = [dataAbort(TRANSLATION, STACK), doubleWord("fault", TABLE_OF_STACK + 314n * 8n, 0n)];
 
@@ -77,6 +93,8 @@ const SCENES: readonly (readonly [title: string, rule: RuleName, says: string, c
     console(DATA),
   ],
   ["a table overwritten", "table-memory-reused", "level 3 translation table at 0x4771a000", overwritten],
+  ["a table zeroed", "table-memory-reused", "level 3 translation table at 0x4771a000", cleared],
+  ["sixteen pages unmapped", "unmapped-access", "kernel+0x1100 read 0x4773ab10, which is not mapped", unmappedMany],
   ["one page unmapped", "unmapped-access", "kernel+0x1100 read 0x4773ab10, which is not mapped", unmappedAlone],
   [
     "a call to NULL",
@@ -108,6 +126,18 @@ const SCENES: readonly (readonly [title: string, rule: RuleName, says: string, c
     "stack-not-mapped",
     "SP = 0x90080000",
     [fault(syndrome(0x25, TRANSLATION | WRITE), PUSH, { FAR_EL1: 0x9007_fff0n, sp: 0x9008_0000n })],
+  ],
+  [
+    "a push on a stack in code",
+    "stack-not-mapped",
+    "The stack may not be written: kernel+0x1100 wrote to 0x7c412ff0 with SP = 0x7c413000",
+    [fault(syndrome(0x25, PERMISSION | WRITE), PUSH, { FAR_EL1: 0x7c41_2ff0n, sp: 0x7c41_3000n })],
+  ],
+  [
+    "a push that is refused where the tables permit it",
+    "access-denied",
+    "wrote to 0x4773ab00 and took a permission fault that the tables at the fault do not explain.",
+    [fault(syndrome(0x25, PERMISSION | WRITE), PUSH, { FAR_EL1: STACK - 16n })],
   ],
   [
     "a load near SP that is none of the stack",
@@ -183,6 +213,25 @@ const SCENES: readonly (readonly [title: string, rule: RuleName, says: string, c
   ],
   ["zeros that are executed", "undefined-instruction", "(UDF, as memory of zeros reads)", [fault(UNKNOWN_REASON, 0)]],
   ["HVC without EL2", "undefined-instruction", "there is no EL2", [fault(UNKNOWN_REASON, HVC)]],
+  [
+    "HVC with EL2",
+    "undefined-instruction",
+    "UNDEFINED at EL1 (HVC: HCR_EL2.HCD is 1).",
+    [fault(UNKNOWN_REASON, HVC), offered("SCTLR_EL2", 0n), offered("HCR_EL2", 1n << 29n)],
+  ],
+  ["SMC without EL3", "undefined-instruction", "(SMC: there is no EL3; firmware", [fault(UNKNOWN_REASON, SMC)]],
+  [
+    "SMC with EL3",
+    "undefined-instruction",
+    "(SMC: SCR_EL3.SMD is 1).",
+    [fault(UNKNOWN_REASON, SMC), offered("SCTLR_EL3", 0n), offered("SCR_EL3", 0x80n)],
+  ],
+  [
+    "a register of EL2 where the machine's levels are not known",
+    "el2-register-at-el1",
+    "it has to run at EL2; whether the machine has that is not known.",
+    [fault(UNKNOWN_REASON, READ_HCR), offered("SCTLR_EL2", 0n), registers("fault", { SCTLR_EL2: undefined })],
+  ],
   // ISS of MSR SCTLR_EL1, X3: Op0 3 at 21:20, CRn 1 at 13:10, Rt 3 at 9:5, Direction 0.
   [
     "a register that is trapped",
@@ -197,7 +246,24 @@ const SCENES: readonly (readonly [title: string, rule: RuleName, says: string, c
     [fault(syndrome(0x07, 0x1e0_0000), 0x3d80_0000)],
   ],
   ["BRK", "exception-instruction", "kernel+0x1100 executed BRK #0xf000", [fault(syndrome(0x3c, 0xf000), 0xd43e_0000)]],
-  ["SVC", "exception-instruction", "executed SVC #0x7", [fault(syndrome(0x15, 7), 0xd503_201f)]],
+  [
+    "SVC",
+    "exception-instruction",
+    "kernel+0x10fc executed SVC #0x7, which was taken to EL1.",
+    [fault(syndrome(0x15, 7), 0xd503_201f), code(CODE - 4n, 0xd400_00e1)],
+  ],
+  [
+    "SMC that is trapped",
+    "exception-instruction",
+    "kernel+0x1100 executed SMC #0x0, which is trapped",
+    [fault(syndrome(0x17, 0), SMC)],
+  ],
+  [
+    "SVC that cannot be read",
+    "exception-instruction",
+    "executed SVC #0x7 at or right before kernel+0x1100",
+    [fault(syndrome(0x15, 7), 0xd503_201f)],
+  ],
   [
     "an SError",
     "serror",
@@ -285,6 +351,39 @@ describe("what was not seen is not said", () => {
   it("a page is not called read-only whose table cannot be read", async () => {
     const lost = missingPage("fault", 0x47ff_d000n);
     expect(await causes(dataAbort(PERMISSION | WRITE, DATA), lost)).toEqual(["access-denied"]);
+  });
+
+  it("an unmapped access tells of the entries that changed in its table", async () => {
+    const [first] = await findings(changed(...unmappedMany));
+    expect(first?.evidence).toContain(
+      "in the level 3 table at 0x4771a000 16 of 512 entries are others than at after; the one for this address is 0x0",
+    );
+  });
+
+  it("an external abort says that nothing is there only where the machine has no memory", async () => {
+    const [inRam] = await findings(changed(dataAbort(EXTERNAL, DATA)));
+    expect(inRam?.title).toMatch(/answered with an error[.]$/);
+    expect(inRam?.evidence.join()).not.toContain("nothing is");
+    const away = doubleWord("fault", TABLE_OF_STACK + 314n * 8n, 0x0060_0002_0000_070fn);
+    const [outside] = await findings(changed(dataAbort(EXTERNAL, STACK), away));
+    expect(outside?.evidence).toContain(
+      "the machine has no RAM or ROM at the physical address 0x200000b10: QEMU answers so where nothing is",
+    );
+  });
+
+  it("an external abort on a walk names the table and not the address that was asked for", async () => {
+    const [first] = await findings(changed(dataAbort(0x17, STACK)));
+    expect(first?.title).toContain("where it read the level 3 table at 0x4771a000.");
+    const lost = await findings(changed(dataAbort(0x17, STACK), missingPage("fault", TABLE_OF_STACK)));
+    expect(lost[0]?.title).toContain("level 3 table at 0x4771a000.");
+  });
+
+  it("the type of the memory is told once", async () => {
+    const map: Change = (capture) => ({ ...capture, memoryMap: undefined });
+    for (const changes of [[dataAbort(TRANSLATION, NOWHERE)], [dataAbort(TRANSLATION, NOWHERE), map]]) {
+      const [first] = await findings(changed(...changes));
+      expect(first?.evidence.find((line) => line.startsWith("FAR_EL1"))).not.toMatch(/null|at the call/);
+    }
   });
 
   it("execute-never says between which points a page became so", async () => {

@@ -1,21 +1,25 @@
 /** Rules that are no cause of a fault: what else is wrong, what deserves a look, what is normal. */
 import { describe, expect, it } from "vitest";
+import type { RegisterRead } from "../../../src/base/registers.ts";
 import { RULES, type RuleName } from "../../../src/diagnose/findings.ts";
-import { FAULTS_NOT_WATCHED } from "../../../src/snapshot/model.ts";
+import { FAULTS_NOT_WATCHED, type Point } from "../../../src/snapshot/model.ts";
 import {
   atPoint,
   BOOT_SERVICES,
+  CAPTURE,
   type Change,
   CODE,
   changed,
   DATA,
   dataAbort,
   doubleWord,
+  entries,
   finding,
   findings,
   later,
   missingPage,
   NOWHERE,
+  offered,
   registers,
   STACK,
   TABLE_OF_CODE,
@@ -76,6 +80,45 @@ describe("vectors-unusable", () => {
     expect(await finding("vectors-unusable", zeros, missingPage("fault", 0x47ff_d000n))).toBeUndefined();
     expect(await finding("vectors-unusable", missingPage("fault", VBAR))).toBeUndefined();
   });
+
+  it("is silent for a pc in the middle of the vectors, and at one that SPSR_EL1 does not lead to", async () => {
+    const [inside, other] = [VBAR + SYNCHRONOUS + 4n, VBAR];
+    for (const pc of [inside, other])
+      expect(await finding("vectors-unusable", words("fault", pc, 0), registers("fault", { pc }))).toBeUndefined();
+  });
+
+  /** vCPU 1 as the machine was reset: at 0, which is VBAR_EL1 too, with zeros behind it. SPSR_EL1 0 is EL0 with AArch64: the set at 0x400. */
+  const reset = { pc: 0n, VBAR_EL1: 0n, ELR_EL1: 0n, ESR_EL1: 0n, SPSR_EL1: 0n, SCTLR_EL1: 0xc5_0838n };
+  const zeros = ["before", "after", "later"].map((id) => words(id, 0n, 0));
+
+  it("is silent for a vCPU that was not started", async () => {
+    expect(await finding("vectors-unusable", later, twoVcpus, secondVcpu(reset), ...zeros)).toBeUndefined();
+    const atVector = { ...reset, pc: 0x400n };
+    expect(await finding("vectors-unusable", later, twoVcpus, secondVcpu(atVector), ...zeros)).toBeUndefined();
+  });
+
+  it("tells of another vCPU that has run", async () => {
+    const ran = atPoint("later", (point) =>
+      secondRow(point, (row) => [...row].with(indexOf("ELR_EL1"), value(NOWHERE))),
+    );
+    const atVector = { ...reset, pc: 0x400n };
+    const found = await finding("vectors-unusable", later, twoVcpus, secondVcpu(atVector), ran, ...zeros);
+    expect(found?.title).toBe("The exception vectors at 0x0 hold no code: exceptions of vCPU 1 cannot be handled.");
+  });
+
+  it("looks at 8 points of a thousand", async () => {
+    const many: Change = (capture) => {
+      const last = capture.points.at(-1);
+      if (last === undefined) return capture;
+      const copies = Array.from({ length: 1000 }, (_, i): Point => ({ ...last, id: `later-${i}`, kind: "later" }));
+      return { ...capture, points: [...capture.points, ...copies] };
+    };
+    const changes = [words("fault", VBAR + SYNCHRONOUS, 0), many];
+    const found = await finding("vectors-unusable", ...changes);
+    expect(found?.evidence).toContain(
+      "at before, after, fault, later-995, later-996, later-997, later-998, later-999: RO+X, Normal WB RAWA",
+    );
+  });
 });
 
 /** A second vCPU with the registers of the first. */
@@ -84,6 +127,29 @@ const twoVcpus: Change = (capture) => ({
   threads: [...capture.threads, "02"],
   points: capture.points.map((point) => ({ ...point, registers: [...point.registers, ...point.registers] })),
 });
+
+type Row = readonly RegisterRead[];
+
+/** The second vCPU with the registers of the first at the first point, and these, at all points. */
+function secondVcpu(values: Readonly<Record<string, bigint>>): Change {
+  return (capture) => {
+    const row = [...(capture.points[0]?.registers[0] ?? [])];
+    for (const [name, number] of Object.entries(values)) row[indexOf(name)] = value(number);
+    return { ...capture, points: capture.points.map((point) => secondRow(point, () => row)) };
+  };
+}
+
+function secondRow(point: Point, change: (row: Row) => Row): Point {
+  return { ...point, registers: [point.registers[0] ?? [], change(point.registers[1] ?? [])] };
+}
+
+function indexOf(name: string): number {
+  return CAPTURE.registers.findIndex((each) => each.name === name);
+}
+
+function value(number: bigint): RegisterRead {
+  return { state: "present", bytes: new Uint8Array(BigUint64Array.of(number).buffer) };
+}
 
 describe("other-vcpu-faulted", () => {
   it("names both vCPUs", async () => {
@@ -112,6 +178,17 @@ describe("mmu-off-across-call", () => {
   it("leaves the other control registers to their rule", async () => {
     const rules = await told(["warning"], off, registers("after", { TCR_EL1: 0x4_8080_3515n }));
     expect(rules).toEqual(expect.arrayContaining(["mmu-off-across-call", "control-register-changed"]));
+  });
+
+  it("leaves SCTLR of another level or vCPU to the rule of control registers", async () => {
+    const other = atPoint("after", (point) =>
+      secondRow(point, (row) => [...row].with(indexOf("SCTLR_EL1"), value(0n))),
+    );
+    const changes: Change[] = [offered("SCTLR_EL2", 1n), registers("after", { SCTLR_EL2: 0n })];
+    for (const each of [changes, [twoVcpus, other]]) {
+      expect(await finding("mmu-off-across-call", ...each)).toBeUndefined();
+      expect(await finding("control-register-changed", ...each)).toMatchObject({ severity: "warning" });
+    }
   });
 
   it("is silent when M is as it was, is not known, or changes later", async () => {
@@ -152,9 +229,37 @@ const RWX = 0x70fn;
 describe("null-page-mapped and wx-mapping", () => {
   it("tell of a page of RAM at 0 that is readable, writable and executable", async () => {
     const changes = [nullPage(0x7c42_5000n | RWX)];
-    expect(await finding("null-page-mapped", ...changes)).toMatchObject({ severity: "warning" });
+    expect(await finding("null-page-mapped", ...changes)).toMatchObject({
+      severity: "warning",
+      title: "The page at address 0 is mapped at fault (RWX): what goes through a NULL pointer does not fault.",
+    });
     const found = await finding("wx-mapping", ...changes);
+    expect(found?.title).toBe(
+      "1 run of mappings became both writable and executable from after to fault: after the call had returned it was the guest, not ExitBootServices.",
+    );
     expect(found?.evidence).toEqual(["EL1&0 0x0 + 0x1000: not mapped at after, RWX at fault"]);
+  });
+
+  it("name the call when it was mapped by its return, and say that it is not any more", async () => {
+    const during = doubleWord("after", TABLE_OF_NULL, 0x7c42_5000n | RWX);
+    expect(await finding("null-page-mapped", during)).toMatchObject({
+      severity: "info",
+      title: "The page at address 0 was mapped at after (RWX): what went through a NULL pointer did not fault there.",
+    });
+    const found = await finding("wx-mapping", during);
+    expect(found?.title).toContain("from before to after: ExitBootServices is not known to do that.");
+    const lost = await finding("null-page-mapped", during, missingPage("fault", TABLE_OF_NULL));
+    expect(lost).toMatchObject({ severity: "warning" });
+    expect(lost?.title).toContain("is mapped at after");
+  });
+
+  it("print no name of memory as it is", async () => {
+    const ranges = atPoint("fault", (point) => ({
+      ...point,
+      memoryRanges: point.memoryRanges.map((range) => ({ ...range, name: "ram\u001b[2J" })),
+    }));
+    const found = await finding("null-page-mapped", nullPage(0x7c42_5000n | RWX), ranges);
+    expect(found?.evidence.at(-1)).toBe("behind it at fault is ram ram\\x1b[2J");
   });
 
   it("call read-only flash at 0 normal", async () => {
@@ -258,7 +363,7 @@ describe("clean-exit", () => {
         (capture) => ({ ...capture, attempts: capture.attempts.map((each) => ({ ...each, status: 1n << 63n })) }),
       ],
     ],
-    ["exceptions lead nowhere", [later, registers("later", { VBAR_EL1: NOWHERE, pc: NOWHERE })]],
+    ["exceptions lead nowhere", [later, registers("later", { VBAR_EL1: NOWHERE, pc: NOWHERE + SYNCHRONOUS })]],
   ])("is not said when %s", async (_, changes) => {
     expect(await finding("clean-exit", ...changes)).toBeUndefined();
   });
@@ -283,6 +388,14 @@ describe("writable-and-executable", () => {
       title: "17,606 pages of EL1&0 are both writable and executable at fault.",
     });
     expect(found?.evidence.join("\n")).toContain("RealTimeClock, MonotonicCounterRuntimeDxe: expected");
+  });
+
+  it("names 20 runs, and says how many more there are", async () => {
+    // Every other entry of the table of the first 2 MiB, from the second on: 255 runs.
+    const runs = entries("fault", TABLE_OF_NULL, 1, 510, (i) => (i % 2 === 0 ? 0n : 0x7c42_5000n | RWX));
+    const found = await finding("writable-and-executable", runs);
+    expect(found?.evidence).toHaveLength(21);
+    expect(found?.evidence.at(-1)).toMatch(/^… and 2[4-9]\d more$/);
   });
 
   it("is not said of memory without translation", async () => {

@@ -103,6 +103,26 @@ export function doubleWord(id: string, address: bigint, content: bigint): Change
   return bytes(id, address, new Uint8Array(BigUint64Array.of(content).buffer));
 }
 
+/** Words of code that are the same at all points that have the page: memory that changes after the exit is no image's any more. */
+export function code(address: bigint, ...content: readonly number[]): Change {
+  return (capture) =>
+    capture.points
+      .filter(({ pages }) => pages.get(phys(address & ~0xfffn))?.state === "present")
+      .reduce((result, { id }) => words(id, address, ...content)(result), capture);
+}
+
+/** Entries of a table at a point, each made from its index. */
+export function entries(
+  id: string,
+  table: bigint,
+  from: number,
+  count: number,
+  entry: (index: number) => bigint,
+): Change {
+  const content = BigUint64Array.from({ length: count }, (_, i) => entry(from + i));
+  return bytes(id, table + BigInt(from * 8), new Uint8Array(content.buffer));
+}
+
 export function missingPage(id: string, address: bigint): Change {
   const lost: MemoryRead = { state: "unreadable", code: "read-failed" };
   return atPoint(id, (point) => ({ ...point, pages: new Map(point.pages).set(phys(address & ~0xfffn), lost) }));
@@ -119,8 +139,7 @@ export function fault(
   instruction: number,
   more: Readonly<Record<string, bigint | undefined>> = {},
 ): Change {
-  return (capture) =>
-    words("fault", CODE, instruction)(registers("fault", { ESR_EL1: esr, ELR_EL1: CODE, ...more })(capture));
+  return (capture) => code(CODE, instruction)(registers("fault", { ESR_EL1: esr, ELR_EL1: CODE, ...more })(capture));
 }
 
 /** LDR X0, [X0] */
