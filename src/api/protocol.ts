@@ -11,6 +11,7 @@ import { CoverageJson, DiffJson, ExplainJson, FindingJson, MappingJson, PointJso
 
 export const PROTOCOL_VERSION = 1;
 
+const Seconds = Type.Number({ minimum: 0, maximum: 86_400 });
 const Id = Type.String({ pattern: "^[a-z0-9-]{1,40}$" });
 const cpu = Type.Optional(Type.Integer({ minimum: 0, maximum: 4095 }));
 const Nothing = Type.Object({}, { additionalProperties: false });
@@ -60,7 +61,11 @@ export interface Method {
 const target = { target: Id };
 const capture = { capture: Id };
 const NO_TARGET = ["no-such-target"] as const;
-const STOPPED = ["no-such-target", "target-running", "target-busy", "connection-lost"] as const;
+/** Of what talks to the stub. */
+const STUB = ["connection-lost", "stub-silent", "guest-ended"] as const;
+const HALTED = [...NO_TARGET, "target-busy", ...STUB] as const;
+const STOPPED = [...HALTED, "target-running", "register-missing"] as const;
+const SEARCH = ["no-system-table", "bad-boot-services", "already-exited"] as const;
 
 export const METHODS = {
   "Bridge.version": {
@@ -109,7 +114,10 @@ export const METHODS = {
       memory: Type.Optional(Type.Enum(["auto", "rsp", "process", "file"])),
     }),
     result: TargetJson,
-    errors: ["connect-failed", "connect-timeout", "stub-silent", "not-a-gdbstub", "stub-unsupported", "not-aarch64"],
+    errors: [
+      ...["connect-failed", "connect-timeout", "connection-lost", "stub-silent", "not-a-gdbstub", "stub-unsupported"],
+      ...["not-aarch64", "usage", "target-busy", "store-full"],
+    ],
   },
   "Target.detach": {
     summary: "Takes everything out of a guest and lets it go: as it was found, or as `run` says.",
@@ -137,28 +145,34 @@ export const METHODS = {
     access: "control",
     params: params(target),
     result: TargetJson,
-    errors: [...STOPPED],
+    errors: [...STOPPED, "store-full"],
   },
   "Target.interrupt": {
     summary: "Stops a running guest.",
     access: "control",
     params: params(target),
     result: TargetJson,
-    errors: [...NO_TARGET, "target-busy", "connection-lost"],
+    errors: [...HALTED],
   },
   "Target.step": {
     summary: "One instruction on one vCPU, the one that stopped unless told.",
     access: "control",
     params: params({ ...target, cpu }),
     result: TargetJson,
-    errors: [...STOPPED],
+    errors: [...STOPPED, "usage", "store-full"],
   },
   "Breakpoint.insert": {
-    summary: "A breakpoint at a virtual address.",
+    summary:
+      "A breakpoint at a virtual address, or at a service of UEFI, for which the guest is let run, up to `findTimeout` seconds (60 unless told), until its firmware shows the system table.",
     access: "control",
-    params: params({ ...target, address: Hex }),
+    params: params({
+      ...target,
+      address: Type.Optional(Hex),
+      service: Type.Optional(Type.Enum(["ExitBootServices"])),
+      findTimeout: Type.Optional(Seconds),
+    }),
     result: BreakpointJson,
-    errors: [...STOPPED, "stub-refused"],
+    errors: [...STOPPED, "usage", "stub-refused", ...SEARCH, "interrupted"],
   },
   "Breakpoint.remove": {
     summary: "Takes a breakpoint out.",
@@ -183,14 +197,14 @@ export const METHODS = {
       names: Type.Optional(Type.Array(Type.String({ maxLength: 64 }), { maxItems: 4096 })),
     }),
     result: Type.Array(RegisterJson),
-    errors: [...STOPPED],
+    errors: [...STOPPED, "usage"],
   },
   "Registers.watch": {
     summary: "What `registers.changed` and `mappings.changed` compare at each stop from now on.",
     access: "control",
     params: params({ ...target, registers: Type.Optional(Type.Boolean()), mappings: Type.Optional(Type.Boolean()) }),
     result: Type.Object({ registers: Type.Boolean(), mappings: Type.Boolean() }),
-    errors: [...NO_TARGET],
+    errors: [...HALTED],
   },
   "Memory.read": {
     summary:
@@ -204,21 +218,21 @@ export const METHODS = {
       cpu,
     }),
     result: Type.Object({ address: Hex, bytes: Nullable(Type.String()), code: Nullable(Type.String()) }),
-    errors: [...STOPPED],
+    errors: [...STOPPED, "usage"],
   },
   "PageTable.explain": {
     summary: "The walk of an address in a stopped guest, as `ebscope explain` tells it, at one point called `now`.",
     access: "read",
     params: params({ ...target, va: Hex, cpu, regime: Type.Optional(RegimeName) }),
     result: ExplainJson,
-    errors: [...STOPPED],
+    errors: [...STOPPED, "usage"],
   },
   "PageTable.list": {
     summary: "The mappings of a stopped guest, of its live regimes or one.",
     access: "read",
     params: params({ ...target, cpu, regime: Type.Optional(RegimeName) }),
     result: Type.Object({ mappings: Type.Array(MappingJson), coverage: Type.Array(CoverageJson) }),
-    errors: [...STOPPED],
+    errors: [...STOPPED, "usage", "too-many-tables"],
   },
   "Capture.start": {
     summary:
@@ -227,13 +241,13 @@ export const METHODS = {
     params: params({
       ...target,
       what: Type.Optional(Type.Enum(["handoff", "now"])),
-      watch: Type.Optional(Type.Number({ minimum: 0, maximum: 86_400 })),
-      timeout: Type.Optional(Type.Number({ minimum: 0, maximum: 86_400 })),
-      findTimeout: Type.Optional(Type.Number({ minimum: 0, maximum: 86_400 })),
+      watch: Type.Optional(Seconds),
+      timeout: Type.Optional(Seconds),
+      findTimeout: Type.Optional(Seconds),
       maxTables: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 << 24 })),
     }),
     result: CaptureJson,
-    errors: [...NO_TARGET, "target-busy", "store-full"],
+    errors: [...HALTED, "store-full"],
   },
   "Capture.wait": {
     summary: "Answers when a capture has ended.",

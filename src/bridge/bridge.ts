@@ -33,6 +33,8 @@ export type BridgeHandlers = Required<Omit<Handlers, ServerMethod>>;
 
 /** What one `Memory.read` gives at most, in bytes: the schema says so too. */
 const MEMORY_READ = 1 << 20;
+/** Seconds. */
+const FIND_TIMEOUT = 60;
 const LIMITS = { message: 1 << 20, requestsPerSecond: 1_000 };
 
 /** Opens the bridge and tells of it. The log and the store are not closed with it. */
@@ -111,8 +113,13 @@ export class Bridge implements AsyncDisposable {
   #ofStopped() {
     const { guests } = this;
     return {
-      "Breakpoint.insert": async ({ target, address }, { signal }) => {
-        const [guest, at] = [guests.get(target), virt(wordOf(address))];
+      "Breakpoint.insert": async ({ target, address, service, findTimeout = FIND_TIMEOUT }, { signal }) => {
+        const guest = guests.get(target);
+        if ((address === undefined) === (service === undefined)) {
+          throw new EbscopeError("usage", "Cannot insert a breakpoint: give either `address` or `service`");
+        }
+        if (address === undefined) return guest.insertAtExitBootServices(findTimeout * 1000, signal);
+        const at = virt(wordOf(address));
         return guest.whileStopped(() => guest.breakpoints.insert(at), signal);
       },
       "Breakpoint.remove": async ({ target, breakpoint }, { signal }) => {

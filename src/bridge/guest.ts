@@ -7,11 +7,12 @@
  * What talks to the stub is done one after the other, in a queue. A stop of a running guest comes by itself: what is done about it waits in
  * the same queue. An interrupt and a breakpoint may race: whichever is handled first ends the run, and the other finds it ended.
  */
-import type { TargetJson } from "../api/protocol.ts";
+import type { BreakpointJson, TargetJson } from "../api/protocol.ts";
 import { type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, EbscopeError } from "../base/error.ts";
 import { registersOf } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
+import { locateExitBootServices } from "../capture/locate.ts";
 import type { Point } from "../snapshot/model.ts";
 import type { Cpu, Stop, Target } from "../target/target.ts";
 import { Breakpoints } from "./breakpoints.ts";
@@ -57,8 +58,8 @@ export class Guest {
   readonly #changes: StopChanges;
   readonly #breakpoints: Breakpoints;
   #state: State = { kind: "running", run: undefined };
-  /** The capture that has it. */
-  #capture: string | undefined;
+  /** What has it: a capture, by its id, or a search. */
+  #holder: { readonly capture: string } | "search" | undefined;
   /** Of a lost guest: what was left of it is let go when this resolves. */
   #letGo: Promise<void> | undefined;
 
@@ -83,6 +84,10 @@ export class Guest {
       qemuVersion: qemuVersion === undefined ? null : printable(qemuVersion),
       ...stateJson(this.#state),
     };
+  }
+
+  get #capture(): string | undefined {
+    return typeof this.#holder === "object" ? this.#holder.capture : undefined;
   }
 
   get watched(): Watched {
@@ -141,7 +146,7 @@ export class Guest {
   /** What is compared at each stop from now on; what it is like now is what the next stop is compared with. */
   async watch(wanted: { readonly [K in keyof Watched]?: boolean | undefined }, signal: AbortSignal): Promise<Watched> {
     this.#changes.watch(wanted);
-    if (this.#state.kind === "stopped" && this.#capture === undefined) {
+    if (this.#state.kind === "stopped" && this.#holder === undefined) {
       await this.#exclusive(async () => {
         if (this.#state.kind === "stopped") await this.#changes.at(this.#state.view);
       }, signal);
@@ -154,18 +159,36 @@ export class Guest {
    * in. Rejects when it has been lent already, is lost, or cannot be halted; else with what the work rejects with.
    */
   async lend<T>(capture: string, work: (target: Target, note: (point: Point) => void) => Promise<T>): Promise<T> {
+    return this.#hold({ capture }, () => this.#lend(capture, work));
+  }
+
+  /**
+   * A breakpoint at ExitBootServices in the stopped guest, which runs on until its firmware shows where that is: `findTimeoutMs` at most.
+   * Rejects as `locateExitBootServices` does; the guest stands still then too.
+   */
+  async insertAtExitBootServices(findTimeoutMs: number, signal: AbortSignal): Promise<BreakpointJson> {
+    await this.#writer.ready();
+    return this.#hold("search", async () => {
+      this.#standing();
+      const { roots } = await this.#lend(null, (target) => locateExitBootServices(target, { findTimeoutMs, signal }));
+      this.#standing();
+      return this.#orLost(this.#breakpoints.insert(virt(roots.exitBootServices)));
+    });
+  }
+
+  async #hold<T>(holder: { readonly capture: string } | "search", work: () => Promise<T>): Promise<T> {
     this.mustBeFree();
-    this.#capture = capture;
+    this.#holder = holder;
     try {
-      return await this.#queue.add(() => this.#lend(capture, work));
+      return await this.#queue.add(work);
     } finally {
-      this.#capture = undefined;
+      this.#holder = undefined;
     }
   }
 
   /** Lets it go, running if `run`, as it was found otherwise unless told. Rejects with `target-busy`. */
   async release(run?: boolean): Promise<{ running: boolean }> {
-    if (this.#state.kind !== "lost" && this.#capture !== undefined) this.mustBeFree();
+    if (this.#state.kind !== "lost" && this.#holder !== undefined) this.mustBeFree();
     const running = run ?? this.#target.info.wasRunning;
     return this.#queue.add(async () => {
       if (this.#state.kind === "lost") await this.#letGo;
@@ -178,7 +201,7 @@ export class Guest {
     });
   }
 
-  async #lend<T>(capture: string, work: (target: Target, note: (point: Point) => void) => Promise<T>): Promise<T> {
+  async #lend<T>(capture: string | null, work: (target: Target, note: (point: Point) => void) => Promise<T>): Promise<T> {
     const ran = this.#state.kind === "running";
     const lent = new LentTarget(this.#target);
     let noted: Promise<void> = Promise.resolve();
@@ -246,11 +269,12 @@ export class Guest {
     }, signal);
   }
 
-  /** Raises `target-busy` while a capture has it, and why it cannot be used at all. */
+  /** Raises `target-busy` while a capture or a search has it, and why it cannot be used at all. */
   mustBeFree(): void {
     this.#mustBeThere();
-    if (this.#capture === undefined) return;
-    throw new EbscopeError("target-busy", `Cannot use ${this.id}: the capture ${this.#capture} has it`);
+    if (this.#holder === undefined) return;
+    const holder = this.#holder === "search" ? "a search for ExitBootServices" : `the capture ${this.#holder.capture}`;
+    throw new EbscopeError("target-busy", `Cannot use ${this.id}: ${holder} has it`);
   }
 
   #mustBeThere(): void {
