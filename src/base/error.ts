@@ -58,6 +58,9 @@ export const ERROR_CODES = {
   "store-full": "The disk is full: make room (`ebscope captures prune`). What is there can still be read.",
   "store-corrupt":
     "The store's contents are damaged: what could be read is there; move the damaged file away to go on.",
+  "bad-document": "Mend the lines that are named; docs has a page on each kind of document.",
+  "bad-expression": "docs/plans.md has the language.",
+  "no-such-place": "Give an address, or symbols (--symbols), or look at `ebscope show FILE images`.",
   "store-locked": "Another bridge uses this folder: end it, or give --data another one.",
   // Files
   "symbols-unreadable":

@@ -9,6 +9,8 @@ export const EXIT = {
   faulted: 3,
   /** Timed out before ExitBootServices. */
   timedOut: 4,
+  /** A policy is not kept. */
+  broken: 5,
 } as const;
 
 export function exitCodeOf(error: EbscopeError): number {
