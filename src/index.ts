@@ -1,4 +1,7 @@
-/** ebscope as a library: read captures, compare their points, take new ones. */
+/** ebscope as a library: guests under a program's control; captures read, compared, taken. */
+export { hex } from "./base/hex.ts";
+export type { MemoryRead } from "./base/memory.ts";
+export type { Registers } from "./base/registers.ts";
 export { asEbscopeError, EbscopeError, type ErrorCode } from "./base/error.ts";
 export {
   type CaptureEvent,
@@ -8,11 +11,15 @@ export {
 } from "./capture/exit-boot-services.ts";
 export { captureNow } from "./capture/now.ts";
 export { type Finding, findingsOf } from "./diagnose/findings.ts";
+export { type Place, placeName, placeText } from "./diagnose/place.ts";
+export { type Study, studyCapture } from "./diagnose/study.ts";
 export { type Difference, defaultPoints, diffPoints, findPoint } from "./diff/diff.ts";
 export { PointView } from "./diff/point-view.ts";
+export { statusName } from "./efi/structures.ts";
 export { encodeDiff } from "./encode/diff.ts";
 export { encodeMappings, encodePoint, encodeRegisters } from "./encode/point.ts";
 export { parseStubAddress } from "./rsp/transport.ts";
+export * from "./session/index.ts";
 export type { Capture, Point, PointKind } from "./snapshot/model.ts";
 export { readCapture, writeCapture } from "./snapshot/store.ts";
 export { launchQemu } from "./target/launch.ts";

@@ -7,13 +7,13 @@ import { type Static, Type } from "typebox";
 import { ImageJson, MemoryMapJson } from "./firmware.ts";
 import { Hex, Nullable, Place, placeFields, RegimeName } from "./parts.ts";
 
-const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
+export const Class = Type.Enum(["control", "exception", "general", "timer", "debug", "other"]);
 
 /** null: it cannot be told, as the stub does not offer a register that decides it. */
 const Permission = Nullable(Type.Boolean());
 const Access = Type.Object({ read: Permission, write: Permission, execute: Permission });
 
-const attributeFields = {
+export const attributeFields = {
   read: Permission,
   write: Permission,
   execute: Permission,

@@ -137,7 +137,8 @@ const UNITS: readonly (readonly [bigint, string])[] = [
 export function roughSize(size: bigint): string {
   const [unit, name] = UNITS.find(([each]) => size >= each) ?? [1n, "B"];
   const value = Number(size) / Number(unit);
-  return `${Number.isInteger(value) ? value : value.toPrecision(3)} ${name}`;
+  // From 999.5 on three digits would be written as a power of ten.
+  return `${Number.isInteger(value) ? value : value < 999.5 ? value.toPrecision(3) : Math.round(value)} ${name}`;
 }
 
 /** A size in the largest binary unit that divides it: `64 KiB`, `1028 KiB`, `17 B`. */

@@ -37,6 +37,11 @@ export function ended(why: string): EbscopeError {
   return new EbscopeError("guest-ended", `The guest ended: ${why}`);
 }
 
+/** Nothing here puts watchpoints in: a stop at one is of somebody who had the guest before. */
+export function reasonOf({ kind }: Exclude<Stop, { kind: "ended" }>): StopReason {
+  return kind === "watchpoint" ? "breakpoint" : kind;
+}
+
 export function standingJson({ cpu, pc, why }: Standing) {
   return { cpu, pc: pc === undefined ? null : hex(pc), why };
 }

@@ -22,6 +22,7 @@ import {
   failureJson,
   LOSSES,
   type Run,
+  reasonOf,
   type Standing,
   type State,
   type StopReason,
@@ -201,7 +202,10 @@ export class Guest {
     });
   }
 
-  async #lend<T>(capture: string | null, work: (target: Target, note: (point: Point) => void) => Promise<T>): Promise<T> {
+  async #lend<T>(
+    capture: string | null,
+    work: (target: Target, note: (point: Point) => void) => Promise<T>,
+  ): Promise<T> {
     const ran = this.#state.kind === "running";
     const lent = new LentTarget(this.#target);
     let noted: Promise<void> = Promise.resolve();
@@ -334,7 +338,7 @@ export class Guest {
   async #cameToStop(run: Run, stop: Stop): Promise<void> {
     if (!this.#isUnder(run)) return;
     if (stop.kind === "ended") this.#lose(ended(stop.why));
-    else await this.#stopped(stop.cpu, stop.kind);
+    else await this.#stopped(stop.cpu, reasonOf(stop));
   }
 
   async #halt(): Promise<void> {
@@ -343,7 +347,7 @@ export class Guest {
     const stop = (await this.#mustHalt()) ?? (await run?.stop);
     if (stop?.kind === "ended") throw this.#lose(ended(stop.why));
     this.#endRun();
-    await this.#stopped(stop?.cpu ?? this.#target.stoppedCpu, stop?.kind ?? "interrupt");
+    await this.#stopped(stop?.cpu ?? this.#target.stoppedCpu, stop === undefined ? "interrupt" : reasonOf(stop));
   }
 
   #endRun(): void {

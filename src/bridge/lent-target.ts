@@ -1,24 +1,24 @@
 /** A guest that is lent to a capture session: what the session puts in comes out again when it is over, as the guest stays attached. */
 import type { VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
-import type { MemoryRange, PhysMemory } from "../base/memory.ts";
+import type { MemoryRange, MemoryRead, PhysMemory, VirtSpan } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
-import type { Breakpoint, Cpu, Stop, Target, TargetInfo } from "../target/target.ts";
+import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target, TargetInfo, Watchpoint } from "../target/target.ts";
 
 export class LentTarget implements Target {
   readonly #target: Target;
-  readonly #breakpoints = new Set<Breakpoint>();
+  readonly #inserted = new Set<Breakpoint | Watchpoint>();
   #over = false;
 
   constructor(target: Target) {
     this.#target = target;
   }
 
-  /** Takes out the breakpoints that were put in through it; the guest is halted. Nothing can be asked of it from then on. */
+  /** Takes out what was put in through it; the guest is halted. Nothing can be asked of it from then on. */
   async takeBack(): Promise<void> {
     this.#over = true;
-    for (const breakpoint of this.#breakpoints) await breakpoint[Symbol.asyncDispose]();
-    this.#breakpoints.clear();
+    for (const each of this.#inserted) await each[Symbol.asyncDispose]();
+    this.#inserted.clear();
   }
 
   get #held(): Target {
@@ -56,20 +56,30 @@ export class LentTarget implements Target {
 
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
     const breakpoint = await this.#held.insertBreakpoint(address);
-    this.#breakpoints.add(breakpoint);
+    this.#inserted.add(breakpoint);
     return breakpoint;
+  }
+
+  async insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
+    const watchpoint = await this.#held.insertWatchpoint(address, length);
+    this.#inserted.add(watchpoint);
+    return watchpoint;
+  }
+
+  readVirtual(cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]> {
+    return this.#held.readVirtual(cpu, spans);
   }
 
   async resume(): Promise<void> {
     await this.#held.resume();
   }
 
-  async resumePast(cpu: Cpu, pc: VirtAddr): Promise<void> {
-    await this.#held.resumePast(cpu, pc);
+  async resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void> {
+    await this.#held.resumePast(cpu, pc, between);
   }
 
-  async step(cpu: Cpu, pc: VirtAddr): Promise<Stop> {
-    return this.#held.step(cpu, pc);
+  async step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop> {
+    return this.#held.step(cpu, pc, between);
   }
 
   async waitForStop(signal?: AbortSignal): Promise<Stop> {

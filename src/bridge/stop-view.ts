@@ -21,9 +21,9 @@ import { capturedImages } from "../diff/images.ts";
 import { PointView } from "../diff/point-view.ts";
 import { encodeCoverage } from "../encode/diff.ts";
 import { encodeExplanation, encodeMappings, encodeRegisters } from "../encode/point.ts";
+import { DemandPages } from "../snapshot/demand-pages.ts";
 import type { Capture, Point } from "../snapshot/model.ts";
 import type { Target } from "../target/target.ts";
-import { DemandPages } from "./demand-pages.ts";
 
 /** Which vCPU and regime are meant; the one that stopped, and what it executes in (or all live ones), without. */
 export interface Scope {

@@ -31,6 +31,8 @@ export interface LocateOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told why it is not there yet, each time the reason changes. */
   readonly onWaiting?: (why: string) => void;
+  /** Called each time before the guest is let run: what it throws ends the search, with the guest as it stands. */
+  readonly beforeRunning?: () => void;
 }
 
 export interface Located {
@@ -84,6 +86,7 @@ export async function locateExitBootServices(target: Target, options: LocateOpti
     if (why !== told) options.onWaiting?.(why);
     told = why;
     if (Date.now() > giveUpAt) throw notFound(look, why, options.findTimeoutMs);
+    options.beforeRunning?.();
     await runFor(target, POLL_MS, options.signal);
   }
 }

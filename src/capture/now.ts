@@ -26,7 +26,7 @@ export async function captureNow(
 }
 
 /** Where UEFI's tables are, in a guest that is still in boot services; undefined in any other, or when the stub is lost. */
-async function findEfi(target: Target): Promise<EfiRoots | undefined> {
+export async function findEfi(target: Target): Promise<EfiRoots | undefined> {
   try {
     const search = await findSystemTable(target.memory, await target.memoryRanges());
     if (search.state !== "found") return undefined;

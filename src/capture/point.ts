@@ -1,8 +1,8 @@
 /** Taking one point of a capture: every register of every vCPU, the tables of every live regime, and what the decoders will ask for. */
 
 import { type CollectOptions, collectTables } from "../aarch64/collect.ts";
-import { currentRegimeName, liveRegimes } from "../aarch64/regime.ts";
-import { type Regime, regimeKey } from "../aarch64/regime-model.ts";
+import { currentRegimeName, liveRegimes, readRegime } from "../aarch64/regime.ts";
+import { type Regime, type RegimeName, regimeKey } from "../aarch64/regime-model.ts";
 import { Translator } from "../aarch64/translate.ts";
 import { PAGE_SIZE, type PhysAddr, phys, type VirtAddr, virt } from "../base/address.ts";
 import { asEbscopeError, type EbscopeError } from "../base/error.ts";
@@ -29,6 +29,8 @@ export interface PointRequest extends CollectOptions {
   readonly cpu?: number;
   /** Where UEFI's tables are; without it nothing of UEFI is read. */
   readonly efi?: EfiRoots | undefined;
+  /** The regimes whose tables are read, in use or not. Default: those in use on each vCPU. */
+  readonly regimes?: readonly RegimeName[] | undefined;
   /** Read the list of loaded images too. Needs `efi`. */
   readonly images?: boolean;
   /** UEFI's tables as an earlier point found them: they are read where they were. */
@@ -151,7 +153,8 @@ async function recordTables(
   vcpus: readonly LiveCpu[],
   request: PointRequest,
 ): Promise<void> {
-  const regimes = new Map(vcpus.flatMap((cpu) => cpu.regimes).map((regime) => [regimeKey(regime), regime]));
+  const wanted = vcpus.flatMap((cpu) => regimesOf(cpu, request));
+  const regimes = new Map(wanted.map((regime) => [regimeKey(regime), regime]));
   const collect = async (regime: Regime): Promise<void> => {
     const gaps = await collectTables(needed, regime, request);
     for (const { pa, code } of gaps) if (pa !== undefined) memory.noteMissing(pa, code);
@@ -161,6 +164,11 @@ async function recordTables(
   await Promise.all(all.filter(({ behind }) => behind === undefined).map(collect));
   await Promise.all(all.filter(({ behind }) => behind !== undefined).map(collect));
   await needed.read(vcpus.flatMap((cpu) => codeAndStack(cpu, memory)));
+}
+
+function regimesOf({ registers, regimes }: LiveCpu, request: PointRequest): readonly Regime[] {
+  if (request.regimes === undefined) return regimes;
+  return request.regimes.map((name) => regimes.find((each) => each.name === name) ?? readRegime(name, registers));
 }
 
 /** The pages where a vCPU executes, will return to and has its stack: what a look at a fault needs first. */

@@ -68,7 +68,9 @@ export function progress(text: string): void {
 }
 
 export function printError(error: EbscopeError): void {
-  process.stderr.write(`ebscope: ${printable(error.message, 1000)}\n`);
+  // The lines of this one are ebscope's own, each a place to go to: NAME:LINE:COLUMN.
+  const lines = error.code === "bad-document" ? error.message.split("\n") : [error.message];
+  process.stderr.write(`ebscope: ${lines.map((line) => `${printable(line, 1000)}\n`).join("")}`);
   process.stderr.write(`  → ${printable(error.next, 1000)} [${error.code}]\n`);
   if (error.code === "internal" && error.cause instanceof Error && process.env.EBSCOPE_DEBUG !== undefined) {
     process.stderr.write(`${error.cause.stack ?? ""}\n`);

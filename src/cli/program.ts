@@ -9,7 +9,7 @@ import { VERSION } from "./version.ts";
 
 const EXIT_HELP = `
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 the capture is complete and the guest faulted
-after the call; 4 timed out before ExitBootServices.`;
+after the call; 4 timed out before ExitBootServices; 5 a policy is broken.`;
 
 const GDB_HELP = "the stub to attach to: host:port, unix:/path, or replay:FILE of --record";
 const RECORD_HELP = "record the session as text (memory is then read through the stub)";
@@ -26,7 +26,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .configureOutput({ outputError: (text) => printError(usageError(text)) })
     .exitOverride();
 
-  verb(program, "capture")
+  const capture = verb(program, "capture")
     .summary("record a guest before and after ExitBootServices, and show the difference")
     .description(
       "Attaches to a gdbstub (--gdb) or launches QEMU (after --), waits for ExitBootServices, records every register " +
@@ -48,11 +48,12 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--record <file>", RECORD_HELP)
     .option("--pcap <file>", PCAP_HELP)
     .option("-q, --quiet", "no progress on stderr")
-    .option("--json", "print the diff as JSON")
-    .action(async (command: string[], flags) => {
-      const { captureCommand } = await import("./commands/capture.ts");
-      done(await captureCommand(command, flags));
-    });
+    .option("--json", "print the diff as JSON; with --policy the verdict")
+    .option("--policy <file>", "hold the capture against a policy, and print the verdict instead of the diff");
+  gateOptions(capture).action(async (command: string[], flags) => {
+    const { captureCommand } = await import("./commands/capture.ts");
+    done(await captureCommand(command, flags));
+  });
 
   verb(program, "snapshot")
     .summary("record a guest of any kind as it stands now, and let it go on")
@@ -69,17 +70,40 @@ export function buildProgram(done: (code: number) => void): Command {
     });
 
   verb(program, "diff")
-    .summary("show what changed between two points of a capture")
+    .summary("show what changed between two points of a capture, or what is different in another capture")
+    .description(
+      "Compares two points of a capture. With a second capture, of another run: what is different in it, point by point, and in " +
+        "what the call changed; what only lies at another address is matched by image, section and type of memory.",
+    )
     .argument("<file>", "a capture (.ebs)")
+    .argument("[other]", "a capture of another run: another firmware, QEMU, size of memory")
     .option("--from <point>", "the first point (default: before)")
-    .option("--to <point>", "the second point (default: after; with --from the last)")
+    .option("--to <point>", "the second point (default: after; of one capture with --from the last)")
+    .option("--at <point>", "two captures: compare them at this point only")
     .option("--all", "list everything, not one screen")
     .addOption(symbols())
     .option("--no-symbols", "name nothing by symbols")
     .option("--json", "print JSON")
-    .action(async (file: string, flags) => {
+    .action(async (file: string, other: string | undefined, flags) => {
+      const { diffAcrossCommand, refuseAt } = await import("./commands/diff-across.ts");
+      if (other !== undefined) return done(await diffAcrossCommand(file, other, flags));
+      refuseAt(flags.at);
       const { diffCommand } = await import("./commands/diff.ts");
       done(await diffCommand(file, flags));
+    });
+
+  const check = verb(program, "check")
+    .summary("hold a capture against a policy: exit code 0 when it is kept, 5 when it is broken")
+    .argument("<file>", "a capture (.ebs)")
+    .requiredOption("--policy <file>", "the policy: YAML or JSON, docs/policies.md describes it");
+  gateOptions(check)
+    .option("--all", "list everything, not one screen")
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
+    .option("--json", "print the verdict as JSON")
+    .action(async (file: string, flags) => {
+      const { checkCommand } = await import("./commands/check.ts");
+      done(await checkCommand(file, flags));
     });
 
   verb(program, "show")
@@ -179,6 +203,15 @@ function usageError(text: string): EbscopeError {
 
 function verb(program: Command, name: string): Command {
   return program.command(name).helpOption("-h, --help", "print this help").exitOverride();
+}
+
+/** Where a verdict goes besides stdout. */
+function gateOptions(command: Command): Command {
+  return command
+    .option("--baseline <file>", "the capture that the policy's rule same-as compares with")
+    .option("--junit <file>", "write the verdict as JUnit XML too; - is stdout")
+    .option("--sarif <file>", "write the verdict as SARIF 2.1.0 too; - is stdout")
+    .option("--github", "print annotations for GitHub Actions too");
 }
 
 function symbols(): Option {

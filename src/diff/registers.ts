@@ -47,7 +47,7 @@ function readValue(read: RegisterRead | undefined): bigint | undefined {
 }
 
 /** Fields are compared by their bits: a register whose layout changed with its value shows the fields of both. */
-function changedFields(name: string, before: bigint, after: bigint, e2h: boolean): FieldChange[] {
+export function changedFields(name: string, before: bigint, after: bigint, e2h: boolean): FieldChange[] {
   const old = decodeFields(name, before, { e2h });
   return decodeFields(name, after, { e2h }).flatMap((field) => {
     const previous = old.find((each) => sameBits(each, field))?.value ?? bitsOf(before, field);

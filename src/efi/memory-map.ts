@@ -177,6 +177,43 @@ export function descriptorAt(descriptors: readonly MemoryDescriptor[], address: 
   return descriptors.find((each) => address >= each.physicalStart && address < descriptorEnd(each));
 }
 
+/** Memory of one type: from `start` to `end`, which is not included. */
+export interface MemorySegment {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly type: string;
+}
+
+/**
+ * The memory that descriptors tell of: ascending, neighbours of one type joined, no two touching the same memory. Guest data: descriptors
+ * may overlap. What begins first has the memory then; a sound map has no overlaps.
+ */
+export function memorySegments(descriptors: readonly MemoryDescriptor[]): MemorySegment[] {
+  const ascending = descriptors.toSorted((a, b) => compare(a.physicalStart, b.physicalStart));
+  const segments: MemorySegment[] = [];
+  for (const descriptor of ascending) {
+    const last = segments.at(-1);
+    const end = descriptorEnd(descriptor);
+    const from = last !== undefined && last.end > descriptor.physicalStart ? last.end : descriptor.physicalStart;
+    if (end <= from) continue;
+    const { typeName: type } = descriptor;
+    if (last?.end === from && last.type === type) segments[segments.length - 1] = { start: last.start, end, type };
+    else segments.push({ start: from, end, type });
+  }
+  return segments;
+}
+
+/** The index of the first of ascending segments that ends behind an address. */
+export function firstSegmentAfter(segments: readonly MemorySegment[], address: bigint): number {
+  let [low, high] = [0, segments.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((segments[middle] as MemorySegment).end > address) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
 const ATTRIBUTES_HEADER_SIZE = 16;
 
 /** Reads the memory attributes table: its descriptors say how parts of runtime images may be mapped (RO, XP). Two reads. */

@@ -15,7 +15,7 @@ import type { RegisterChange } from "../diff/registers.ts";
 import type { LoadedImage } from "../efi/images.ts";
 
 /** What changed from one set of attributes to another: only what differs, access first. */
-function changeText(before: Attributes, after: Attributes): string {
+export function changeText(before: Attributes, after: Attributes): string {
   const parts = [
     changed(accessText(before), accessText(after)),
     el0ChangeText(before.el0, after.el0),

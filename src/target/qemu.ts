@@ -6,16 +6,15 @@
  * - What is asked on attaching, and in which order: see negotiate.ts.
  * - Guest memory is read through the stub or around it: see memory/guest-memory.ts.
  * - Breakpoints match a virtual address on every vCPU at every exception level. Resuming on one hits it again at once.
+ * - A write watchpoint stops before the write, and names where the watchpoint begins, not what is written to.
  * - Closing the connection leaves the machine paused with the breakpoints in; `D` removes them and lets it run.
  */
 
 import { delay, throwIfAborted } from "../base/abort.ts";
 import type { VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
-import type { MemoryRange, PhysMemory } from "../base/memory.ts";
+import type { MemoryRange, MemoryRead, PhysMemory, VirtSpan } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
-import type { Reply } from "../rsp/command.ts";
-import { type BreakpointRequest, insertBreakpoint, removeBreakpoint } from "../rsp/commands/breakpoints.ts";
 import { Connection, type ConnectionOptions } from "../rsp/connection.ts";
 import type { StopReply } from "../rsp/reply.ts";
 import type { DueStop } from "../rsp/stops.ts";
@@ -25,9 +24,11 @@ import type { MemoryChannel, MemoryChoice } from "./memory/channel.ts";
 import { type ChannelRequest, chooseChannel } from "./memory/choose.ts";
 import { GuestMemory } from "./memory/guest-memory.ts";
 import { RspMemory } from "./memory/rsp-memory.ts";
-import { describe, greet, type Machine, monitor, saidText } from "./negotiate.ts";
+import { readVirtual } from "./memory/virtual-reads.ts";
+import { describe, greet, type Machine, monitor } from "./negotiate.ts";
 import { RegisterBatch } from "./register-batch.ts";
-import type { Breakpoint, Cpu, Stop, Target, TargetInfo } from "./target.ts";
+import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target, TargetInfo, Watchpoint } from "./target.ts";
+import { Traps } from "./traps.ts";
 
 export interface AttachOptions extends ConnectionOptions {
   readonly connectTimeoutMs?: number;
@@ -149,8 +150,11 @@ class QemuTarget implements Target {
   readonly #connection: Connection;
   readonly #guestMemory: GuestMemory;
   readonly #registers: RegisterBatch;
-  readonly #breakpoints = new Map<VirtAddr, Breakpoint>();
+  readonly #traps: Traps;
+  readonly #foundPhysMode: boolean;
   #stoppedCpu: Cpu;
+  /** A stop that a resume came upon in its first step, and that nobody was told yet. */
+  #early: Stop | undefined;
   #released: Promise<void> | undefined;
 
   constructor(connection: Connection, { info, foundPhysMode, stop }: Machine) {
@@ -159,6 +163,8 @@ class QemuTarget implements Target {
     const stub = { packetSize: info.packetSize, foundPhysMode: foundPhysMode ? "1" : "0" };
     this.#guestMemory = new GuestMemory(new RspMemory(connection, stub), (command) => monitor(connection, command));
     this.#registers = new RegisterBatch(connection);
+    this.#traps = new Traps(connection, () => this.interrupt());
+    this.#foundPhysMode = foundPhysMode;
     this.#stoppedCpu = info.cpus[0] as Cpu;
     if (stop !== undefined) this.#noteStop(stop);
     this.memory = {
@@ -204,63 +210,55 @@ class QemuTarget implements Target {
     return this.#registers.read(cpus, registers);
   }
 
+  async readVirtual(cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]> {
+    this.#mustBeHeld();
+    return readVirtual(
+      this.#connection,
+      { cpu, packetSize: this.info.packetSize, physMode: this.#foundPhysMode },
+      spans,
+    );
+  }
+
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
     this.#mustBeHeld();
-    // QEMU would hold it twice, and keep one when it is removed.
-    const held = this.#breakpoints.get(address);
-    if (held !== undefined) return held;
-    await this.#insert(address);
-    const breakpoint: Breakpoint = {
-      address,
-      [Symbol.asyncDispose]: () => this.#removeBreakpoint(address),
-    };
-    this.#breakpoints.set(address, breakpoint);
-    return breakpoint;
+    return this.#traps.insertBreakpoint(address);
   }
 
-  async #removeBreakpoint(address: VirtAddr): Promise<void> {
-    if (!this.#breakpoints.has(address) || this.#connection.closed) return;
-    await this.interrupt();
-    const removed = this.#remove(address);
-    this.#breakpoints.delete(address);
-    await removed;
-  }
-
-  /** Sent at once: what is asked for next may share the round trip. */
-  async #insert(address: VirtAddr): Promise<void> {
-    const reply = await this.#connection.send(insertBreakpoint(breakpointAt(address)));
-    if (reply.kind !== "ok") throw refused(`insert a breakpoint at 0x${address.toString(16)}`, reply);
-  }
-
-  async #remove(address: VirtAddr): Promise<void> {
-    const reply = await this.#connection.send(removeBreakpoint(breakpointAt(address)));
-    if (reply.kind !== "ok") throw refused(`remove the breakpoint at 0x${address.toString(16)}`, reply);
+  async insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
+    this.#mustBeHeld();
+    return this.#traps.insertWatchpoint(address, length);
   }
 
   async resume(): Promise<void> {
     this.#mustBeHeld();
+    this.#early = undefined;
     await this.#connection.resume("c");
   }
 
-  async resumePast(cpu: Cpu, pc: VirtAddr): Promise<void> {
+  async resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void> {
     this.#mustBeHeld();
-    const { inserted } = await this.#stepFrom(cpu, pc);
-    await Promise.all([inserted, this.#connection.resume("c")]);
+    this.#early = undefined;
+    const { stop, inserted } = await this.#stepFrom(cpu, pc);
+    const asked = between?.();
+    if (stop.kind === "watchpoint") {
+      this.#early = stop;
+      await Promise.all([inserted, asked]);
+    } else await Promise.all([inserted, asked, this.#connection.resume("c")]);
   }
 
-  async step(cpu: Cpu, pc: VirtAddr): Promise<Stop> {
+  async step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop> {
     this.#mustBeHeld();
     const { stop, inserted } = await this.#stepFrom(cpu, pc);
-    await inserted;
+    await Promise.all([inserted, between?.()]);
     return stop;
   }
 
-  /** A step without the breakpoint at `pc`, which is on its way back into the guest when this returns. */
-  async #stepFrom(cpu: Cpu, pc: VirtAddr): Promise<{ stop: Stop; inserted: Promise<void> | undefined }> {
-    const ours = this.#breakpoints.has(pc);
-    const [removed, stepped] = await Promise.allSettled([ours ? this.#remove(pc) : undefined, this.#step(cpu)]);
+  /** A step without what is in the way, which is on its way back into the guest when this returns. */
+  async #stepFrom(cpu: Cpu, pc: OutOfTheWay): Promise<{ stop: Stop; inserted: Promise<unknown> | undefined }> {
+    const out = this.#traps.takeOut(pc);
+    const [removed, stepped] = await Promise.allSettled([out.removed, this.#step(cpu)]);
     if (removed.status === "rejected") throw removed.reason;
-    const inserted = ours && !this.#connection.running ? this.#insert(pc) : undefined;
+    const inserted = this.#connection.running ? undefined : out.back();
     if (stepped.status === "fulfilled") return { stop: stepped.value, inserted };
     await inserted?.catch(() => undefined);
     throw stepped.reason;
@@ -286,7 +284,9 @@ class QemuTarget implements Target {
   }
 
   waitForStop(signal?: AbortSignal): Promise<Stop> {
-    return this.#nextStop(signal, undefined);
+    const early = this.#early;
+    this.#early = undefined;
+    return early === undefined ? this.#nextStop(signal, undefined) : Promise.resolve(early);
   }
 
   async #nextStop(signal: AbortSignal | undefined, due: DueStop | undefined): Promise<Stop> {
@@ -298,7 +298,10 @@ class QemuTarget implements Target {
         return { kind: "ended", why: `it was ended by signal ${stop.signal}` };
       case "signal":
         this.#noteStop(stop);
-        return { kind: stop.signal === 5 ? "breakpoint" : "interrupt", cpu: this.#stoppedCpu };
+        if (stop.watch !== undefined) {
+          return { kind: "watchpoint", cpu: this.#stoppedCpu, address: stop.watch.address };
+        }
+        return { kind: stop.signal === SIGTRAP ? "breakpoint" : "interrupt", cpu: this.#stoppedCpu };
       // Of other stubs: no vCPU comes or goes under QEMU.
       case "thread-exited":
       case "no-resumed":
@@ -333,8 +336,7 @@ class QemuTarget implements Target {
   async #release(run: boolean): Promise<void> {
     try {
       await this.interrupt();
-      // One that the stub does not give back must not keep the others in the guest.
-      for (const address of this.#breakpoints.keys()) await this.#removeBreakpoint(address).catch(() => undefined);
+      await this.#traps.removeAll();
       // A batch in flight ends with the request that puts the memory mode back.
       await this.#connection.drain();
     } catch {
@@ -345,11 +347,5 @@ class QemuTarget implements Target {
   }
 }
 
-/** A64 instructions have four bytes. */
-function breakpointAt(address: VirtAddr): BreakpointRequest {
-  return { type: "software", address, kind: 4 };
-}
-
-function refused(action: string, reply: Exclude<Reply<unknown>, { kind: "ok" }>): EbscopeError {
-  return new EbscopeError("stub-refused", `Cannot ${action}: the stub says ${saidText(reply)}`);
-}
+/** In GDB's numbering. */
+const SIGTRAP = 5;

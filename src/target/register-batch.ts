@@ -28,7 +28,6 @@ interface Ask extends BatchRequest {
 }
 
 interface Plan {
-  readonly registers: readonly RegisterDefinition[];
   readonly asks: readonly Ask[];
   /** All requests for a vCPU, by its thread. */
   readonly requests: Map<string, readonly BatchRequest[]>;
@@ -47,8 +46,8 @@ export class RegisterBatch {
   /** What `g` holds, by register number; empty while that is not known. */
   #slots: ReadonlyMap<number, Slot> = new Map();
   #generalLength = 0;
-  /** What was asked for last: it is asked for again and again. */
-  #plan: Plan | undefined;
+  /** What was asked for, by its list: the same lists are asked for again and again. */
+  #plans = new WeakMap<readonly RegisterDefinition[], Plan>();
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -61,6 +60,7 @@ export class RegisterBatch {
     const slots = slotsOf(definitions, reply.length / 2);
     if (slots === undefined) return;
     this.#slots = slots;
+    this.#plans = new WeakMap();
     this.#generalLength = reply.length / 2;
   }
 
@@ -89,20 +89,22 @@ export class RegisterBatch {
     });
     if (!refused) return rows;
     this.#slots = new Map();
-    this.#plan = undefined;
+    this.#plans = new WeakMap();
     return this.#read(cpus, registers);
   }
 
   #planFor(registers: readonly RegisterDefinition[]): Plan {
-    if (this.#plan?.registers === registers) return this.#plan;
+    const known = this.#plans.get(registers);
+    if (known !== undefined) return known;
     const general = registers.filter(({ number }) => this.#slots.has(number));
     const useG = general.length >= WORTH_G;
     const asks: Ask[] = useG ? [GENERAL] : [];
     registers.forEach((definition, i) => {
       if (!useG || !this.#slots.has(definition.number)) asks.push(askFor(definition, i));
     });
-    this.#plan = { registers, asks, requests: new Map() };
-    return this.#plan;
+    const plan: Plan = { asks, requests: new Map() };
+    this.#plans.set(registers, plan);
+    return plan;
   }
 
   /** False when the reply is not what it was. */

@@ -4,7 +4,7 @@
  */
 import type { VirtAddr } from "../base/address.ts";
 import type { EbscopeError } from "../base/error.ts";
-import type { MemoryRange, PhysMemory } from "../base/memory.ts";
+import type { MemoryRange, MemoryRead, PhysMemory, VirtSpan } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
 import type { MemoryChannel } from "./memory/channel.ts";
 
@@ -29,11 +29,25 @@ export interface TargetInfo {
 export type Stop =
   | { readonly kind: "breakpoint"; readonly cpu: Cpu }
   | { readonly kind: "interrupt"; readonly cpu: Cpu }
+  /** A vCPU is about to write; `address` is where the watchpoint begins, as the stub tells it. */
+  | { readonly kind: "watchpoint"; readonly cpu: Cpu; readonly address: bigint }
   | { readonly kind: "ended"; readonly why: string };
 
 export interface Breakpoint extends AsyncDisposable {
   readonly address: VirtAddr;
 }
+
+/** Stops the guest before it writes to one of `length` bytes from `address` on. */
+export interface Watchpoint extends AsyncDisposable {
+  readonly address: VirtAddr;
+  readonly length: number;
+}
+
+/**
+ * What of ours is out of the guest while a vCPU takes a step: the breakpoint at an address, or all that there is, watchpoints too. On what
+ * stays in, the step ends without progress.
+ */
+export type OutOfTheWay = VirtAddr | "everything" | "nothing";
 
 export interface Target {
   readonly info: TargetInfo;
@@ -49,18 +63,27 @@ export interface Target {
   readRegisters(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]>;
   /** The vCPU that the last stop was reported for. */
   readonly stoppedCpu: Cpu;
+  /**
+   * Memory by the address and through the tables that a vCPU uses now, as the stub translates it: one batch, in one write with what else is
+   * asked for. Nothing keeps it from devices, whose registers may change when they are read: the caller has to know that there are none.
+   */
+  readVirtual(cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]>;
   insertBreakpoint(address: VirtAddr): Promise<Breakpoint>;
+  insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint>;
   resume(): Promise<void>;
   /**
-   * Resumes a guest that may stand on a breakpoint: one instruction on `cpu`, which stands at `pc`, the others held and a breakpoint of
-   * ours at `pc` out of the way meanwhile (resuming on it would hit it again without progress); then all of them.
+   * Resumes a guest that may stand on a breakpoint: one instruction on `cpu`, the others held and what is in the way out meanwhile (the
+   * breakpoint at `pc`: resuming on it would hit it again without progress); then all of them. `between` is called after the step, and
+   * what it asks for goes out in one write with the resuming. Where the step comes upon a watchpoint the guest is not resumed: that is its
+   * next stop.
    */
-  resumePast(cpu: Cpu, pc: VirtAddr): Promise<void>;
+  resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void>;
   /**
-   * One instruction on `cpu`, which stands at `pc`, the others held and a breakpoint of ours at `pc` out of the way meanwhile. A vCPU that
-   * does not get through it (it waits for an interrupt) is halted where it is: the stop is an interrupt then. Halted when this returns.
+   * One instruction on `cpu`, the others held and what is in the way out meanwhile: as a rule the breakpoint at `pc`, where it stands. A vCPU
+   * that does not get through it (it waits for an interrupt) is halted where it is: the stop is an interrupt then. Halted when this returns.
+   * What `between` asks for goes out after the step, in one write with what was out of the way.
    */
-  step(cpu: Cpu, pc: VirtAddr): Promise<Stop>;
+  step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop>;
   waitForStop(signal?: AbortSignal): Promise<Stop>;
   /** Halts a running guest and says how it stopped: it may have hit a breakpoint just before. Undefined when it was halted. */
   interrupt(): Promise<Stop | undefined>;

@@ -2,11 +2,11 @@
  * A guest that a test writes down: the places its vCPUs come by, in order, with the registers there and what it does on the way. It runs
  * from place to place and stops where somebody has put a breakpoint, so that what it does cannot depend on who watches.
  */
-import { type VirtAddr, virt } from "../../src/base/address.ts";
+import { phys, type VirtAddr, virt } from "../../src/base/address.ts";
 import { EbscopeError } from "../../src/base/error.ts";
-import type { MemoryRange } from "../../src/base/memory.ts";
+import type { MemoryRange, MemoryRead, VirtSpan } from "../../src/base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../../src/base/registers.ts";
-import type { Breakpoint, Cpu, Stop, Target, TargetInfo } from "../../src/target/target.ts";
+import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target, TargetInfo, Watchpoint } from "../../src/target/target.ts";
 import type { FakeMemory } from "./fake-memory.ts";
 import { RANGES } from "./firmware.ts";
 
@@ -18,6 +18,8 @@ export interface Visit {
   readonly registers?: Readonly<Record<string, bigint>>;
   /** What has happened to memory by then. */
   readonly does?: (memory: FakeMemory) => void;
+  /** The instruction at this place writes a word: when it is executed, which is when the vCPU goes on from here. */
+  readonly writes?: { readonly address: bigint; readonly word: bigint };
 }
 
 const GENERAL = [...Array.from({ length: 31 }, (_, i) => `x${i}`), "sp", "pc", "cpsr"];
@@ -37,11 +39,17 @@ export class FakeTarget implements Target {
   readonly breakpoints = new Set<bigint>();
   /** At each place that the guest has come by: its pc, and the breakpoints that were in then. */
   readonly seen: { readonly pc: bigint; readonly breakpoints: ReadonlySet<bigint> }[] = [];
+  /** Where there are watchpoints, and how long they are. */
+  readonly watchpoints = new Map<bigint, number>();
+  /** A guest that is resumed where it stands on a breakpoint stops there again, as with QEMU; without it that is a mistake of the test's. */
+  hitsAgain = false;
   stops = 0;
   /** Addresses where the stub takes no breakpoint. */
   readonly refuses = new Set<bigint>();
   readonly #visits: Visit[];
   readonly #values: Map<string, bigint>[];
+  /** Of each vCPU: what the instruction writes that it stands at. */
+  readonly #writes = new Map<number, NonNullable<Visit["writes"]>>();
   #stopped: Cpu;
   #running = false;
   #stop: Stop | undefined;
@@ -131,17 +139,70 @@ export class FakeTarget implements Target {
     };
   }
 
+  async insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
+    this.#mustBeHalted();
+    if (this.refuses.has(address)) throw new EbscopeError("stub-refused", "Cannot insert a watchpoint: it says E28");
+    this.watchpoints.set(address, length);
+    return {
+      ...{ address, length },
+      [Symbol.asyncDispose]: async () => {
+        this.#mustBeHalted();
+        this.watchpoints.delete(address);
+      },
+    };
+  }
+
+  /** Its addresses are physical ones. */
+  readVirtual(_cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]> {
+    this.#mustBeHalted();
+    return this.memory.read(spans.map(({ address, length }) => ({ address: phys(address), length })));
+  }
+
   async resume(): Promise<void> {
     this.#mustBeHalted();
     const here = this.#values[this.#stopped.index]?.get("pc");
-    if (here !== undefined && this.breakpoints.has(here)) throw new Error(`resumed on a breakpoint at ${here}`);
-    this.#run();
+    if (here !== undefined && this.breakpoints.has(here)) {
+      if (!this.hitsAgain) throw new Error(`resumed on a breakpoint at ${here}`);
+      this.#running = true;
+      this.#stop = { kind: "breakpoint", cpu: this.#stopped };
+      return;
+    }
+    const stop = this.#leave(this.#stopped, "nothing");
+    if (stop === undefined) return this.#run();
+    this.#running = true;
+    this.#stop = stop;
   }
 
-  async resumePast(cpu: Cpu, pc: VirtAddr): Promise<void> {
+  async resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void> {
     this.#mustBeHalted();
-    if (this.#values[cpu.index]?.get("pc") !== pc) throw new Error(`vCPU ${cpu.index} does not stand at ${pc}`);
-    this.#run();
+    this.#mustStandAt(cpu, pc);
+    const stop = this.#leave(cpu, pc);
+    await between?.();
+    if (stop === undefined) return this.#run();
+    this.#running = true;
+    this.#stop = stop;
+  }
+
+  #mustStandAt(cpu: Cpu, pc: OutOfTheWay): void {
+    if (typeof pc === "bigint" && (this.#values[cpu.index]?.get("pc") ?? 0n) !== pc)
+      throw new Error(`vCPU ${cpu.index} does not stand at ${pc}`);
+  }
+
+  /** The vCPU executes where it stands; the stop that keeps it from that. */
+  #leave(cpu: Cpu, out: OutOfTheWay): Stop | undefined {
+    const write = this.#writes.get(cpu.index);
+    if (write === undefined) return undefined;
+    const watched = out === "everything" ? undefined : this.#watchedBy(write.address);
+    if (watched !== undefined) return { kind: "watchpoint", cpu, address: watched };
+    this.memory.setWord(write.address, write.word);
+    this.#writes.delete(cpu.index);
+    return undefined;
+  }
+
+  #watchedBy(address: bigint): bigint | undefined {
+    return [...this.watchpoints].find(
+      ([start, length]) => address + 8n > start && address < start + BigInt(length),
+    )?.[0];
   }
 
   #run(): void {
@@ -151,26 +212,32 @@ export class FakeTarget implements Target {
       const cpu = this.info.cpus[visit.cpu ?? 0] as Cpu;
       this.#arrive(cpu, visit);
       this.seen.push({ pc: visit.pc, breakpoints: new Set(this.breakpoints) });
-      if (!this.breakpoints.has(virt(visit.pc))) continue;
+      const stop = this.breakpoints.has(virt(visit.pc))
+        ? ({ kind: "breakpoint", cpu } as const)
+        : this.#leave(cpu, "nothing");
+      if (stop === undefined) continue;
       this.#stopped = cpu;
-      this.#stop = { kind: "breakpoint", cpu };
+      this.#stop = stop;
       return;
     }
   }
 
-  async step(cpu: Cpu, pc: VirtAddr): Promise<Stop> {
+  async step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop> {
     this.#mustBeHalted();
-    if ((this.#values[cpu.index]?.get("pc") ?? 0n) !== pc) throw new Error(`vCPU ${cpu.index} does not stand at ${pc}`);
-    const visit = this.#visits.shift();
-    if (visit !== undefined) this.#arrive(cpu, visit);
+    this.#mustStandAt(cpu, pc);
     this.#stopped = cpu;
-    return { kind: "breakpoint", cpu };
+    const stop = this.#leave(cpu, pc);
+    const visit = stop === undefined ? this.#visits.shift() : undefined;
+    if (visit !== undefined) this.#arrive(cpu, visit);
+    await between?.();
+    return stop ?? { kind: "breakpoint", cpu };
   }
 
   #arrive(cpu: Cpu, visit: Visit): void {
     visit.does?.(this.memory);
     for (const [name, value] of Object.entries(visit.registers ?? {})) this.#values[cpu.index]?.set(name, value);
     this.#values[cpu.index]?.set("pc", visit.pc);
+    if (visit.writes !== undefined) this.#writes.set(cpu.index, visit.writes);
   }
 
   waitForStop(signal?: AbortSignal): Promise<Stop> {
@@ -212,6 +279,7 @@ export class FakeTarget implements Target {
 
   async release(run: boolean): Promise<void> {
     this.breakpoints.clear();
+    this.watchpoints.clear();
     this.released ??= run ? "running" : "halted";
     this.#tellEnd(new EbscopeError("connection-lost", "Cannot talk to the stub: the connection was closed here"));
   }

@@ -19,10 +19,11 @@ import { memoryNote } from "../memory-note.ts";
 import { printData, printError, progress } from "../output.ts";
 import { openRecording, type RecordFlags, type Recording } from "../recording.ts";
 import { CREATED_BY } from "../version.ts";
+import type { Gate, GateFlags } from "./check.ts";
 import { printDiff } from "./diff.ts";
 import { type SymbolFlags, studyWith } from "./open.ts";
 
-export interface CaptureFlags extends RecordFlags, SymbolFlags {
+export interface CaptureFlags extends RecordFlags, SymbolFlags, GateFlags {
   readonly watch?: number;
   readonly timeout?: number;
   readonly findTimeout?: number;
@@ -46,13 +47,28 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
   if (flags.keep && !launching) {
     throw new EbscopeError("usage", "Cannot keep a guest that was not launched: --keep goes with -- COMMAND");
   }
+  const gate = await gateOf(flags);
   await checkWritable(flags.out ?? DEFAULT_OUT);
   const recording = openRecording(flags, captureOptions(flags));
   const { outcome, kept } = await withInterrupt((signal) =>
     launching ? captureLaunched(command, flags, recording, signal) : captureAttached(flags, recording, signal),
   ).finally(() => recording.close());
   if (kept !== undefined) tell(flags, kept);
-  return finish(outcome, flags);
+  return finish(outcome, flags, gate);
+}
+
+/** The policy is read before the guest is booted. */
+async function gateOf(flags: CaptureFlags): Promise<Gate | undefined> {
+  const { policy, baseline, junit, sarif, github } = flags;
+  if (policy !== undefined) {
+    const { openGate } = await import("./check.ts");
+    return openGate(policy, flags, [flags.out ?? DEFAULT_OUT]);
+  }
+  if ([baseline, junit, sarif, github].every((flag) => flag === undefined)) return undefined;
+  throw new EbscopeError(
+    "usage",
+    "Cannot judge the capture: --baseline, --junit, --sarif and --github go with --policy",
+  );
 }
 
 /** What a replay has to be asked for too. */
@@ -153,7 +169,7 @@ function tellMemory(flags: { readonly quiet?: boolean }, text: string | undefine
 }
 
 /** Writes what was captured, prints it, and tells how it ended. */
-async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags): Promise<number> {
+async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags, gate?: Gate): Promise<number> {
   if (capture === undefined) throw error ?? new EbscopeError("internal", "Nothing was captured");
   const file = flags.out ?? DEFAULT_OUT;
   // Before anything is made of it: it cannot be taken again.
@@ -162,11 +178,14 @@ async function finish({ capture, error }: CaptureOutcome, flags: CaptureFlags): 
   const { remember } = study.symbols;
   if (remember !== undefined) await writeCapture(file, { ...capture, symbols: remember });
   tell(flags, `wrote ${printable(file)}${error === undefined ? "" : " (partial)"}`);
-  if (capture.points.length > 1) await printDiff(study, file, flags.json ? { json: true } : {});
+  // What it means that the guest faulted, the policy says.
+  const judged = await gate?.(study, file);
+  if (judged === undefined && capture.points.length > 1) await printDiff(study, file, flags.json ? { json: true } : {});
   if (error !== undefined) {
     printError(error);
     return has(capture, "after") ? EXIT.failed : exitCodeOf(error);
   }
+  if (judged !== undefined) return judged;
   if (!has(capture, "fault")) return EXIT.done;
   return has(capture, "after") ? EXIT.faulted : EXIT.failed;
 }

@@ -2,10 +2,10 @@
 import { faultsOf } from "../../api/check.ts";
 import { METHODS, type MethodName, type Params, RPC_ERRORS } from "../../api/protocol.ts";
 import { abortError } from "../../base/abort.ts";
+import { nearNames } from "../../base/near.ts";
 import { printable } from "../../base/text.ts";
 import type { CallContext, Handler, Handlers } from "../handlers.ts";
 import type { Call } from "./message.ts";
-import { nearNames } from "./near.ts";
 import { forbidden, RpcError } from "./rpc-error.ts";
 
 /** The method of a call with all that was to be checked before it is let in; throws an RpcError when it is not. */

@@ -6,13 +6,13 @@ const MAX_NAMES = 3;
 /** Longer than any name by more than the distance. */
 const MAX_LENGTH = 48;
 
-/** The nearest of `names`, the nearest first; none for a text that is far from all of them. */
-export function nearNames(text: string, names: readonly string[]): string[] {
+/** The nearest of `names`, the nearest first; none for a text that is further than `limit` letters from all of them. */
+export function nearNames(text: string, names: readonly string[], limit = MAX_DISTANCE): string[] {
   if (text.length > MAX_LENGTH) return [];
   const wanted = text.toLowerCase();
   return names
     .map((name) => ({ name, distance: distance(wanted, name.toLowerCase()) }))
-    .filter((each) => each.distance <= MAX_DISTANCE)
+    .filter((each) => each.distance <= limit)
     .sort((a, b) => a.distance - b.distance)
     .slice(0, MAX_NAMES)
     .map(({ name }) => name);

@@ -2,7 +2,7 @@
 import type { PhysAddr } from "../base/address.ts";
 import { PAGE_SIZE } from "../base/address.ts";
 import type { MemoryRead, PageSource, PhysMemory } from "../base/memory.ts";
-import { RecordingMemory } from "../snapshot/page-memory.ts";
+import { RecordingMemory } from "./page-memory.ts";
 
 /** Rounds until an answer is known: four levels, each through five lookups of stage 2, and those of the result; more is no walk. */
 const MAX_ROUNDS = 40;

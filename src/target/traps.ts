@@ -1,0 +1,110 @@
+/**
+ * What this debugger has put into the guest: breakpoints and write watchpoints, each once.
+ *
+ * Requests are sent when they are made and not waited for one by one: those for a step, the step itself and what is read before it share a
+ * write. QEMU holds a breakpoint twice that was inserted twice, and keeps one when it is removed: so each address is inserted once.
+ */
+import type { VirtAddr } from "../base/address.ts";
+import { EbscopeError } from "../base/error.ts";
+import type { Reply } from "../rsp/command.ts";
+import { type BreakpointRequest, insertBreakpoint, removeBreakpoint } from "../rsp/commands/breakpoints.ts";
+import type { Connection } from "../rsp/connection.ts";
+import { saidText } from "./negotiate.ts";
+import type { Breakpoint, OutOfTheWay, Watchpoint } from "./target.ts";
+
+/** A64 instructions have four bytes. */
+const INSTRUCTION = 4;
+
+interface Trap {
+  readonly request: BreakpointRequest;
+  readonly handle: Breakpoint & Watchpoint;
+}
+
+export class Traps {
+  readonly #connection: Connection;
+  /** Halts the guest where it runs: only then a trap can be taken out. */
+  readonly #halt: () => Promise<unknown>;
+  readonly #traps = new Map<string, Trap>();
+
+  constructor(connection: Connection, halt: () => Promise<unknown>) {
+    this.#connection = connection;
+    this.#halt = halt;
+  }
+
+  insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {
+    return this.#insertOnce(breakpointAt(address));
+  }
+
+  insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
+    return this.#insertOnce({ type: "write", address, kind: length });
+  }
+
+  async #insertOnce(request: BreakpointRequest): Promise<Trap["handle"]> {
+    const key = keyOf(request);
+    const held = this.#traps.get(key);
+    if (held !== undefined) return held.handle;
+    await this.#send(request, true);
+    const handle = {
+      address: request.address as VirtAddr,
+      length: Number(request.kind),
+      [Symbol.asyncDispose]: () => this.#dispose(key),
+    };
+    this.#traps.set(key, { request, handle });
+    return handle;
+  }
+
+  async #dispose(key: string): Promise<void> {
+    if (!this.#traps.has(key) || this.#connection.closed) return;
+    await this.#halt();
+    const trap = this.#traps.get(key);
+    this.#traps.delete(key);
+    if (trap !== undefined) await this.#send(trap.request, false);
+  }
+
+  /** Takes everything out. One that the stub does not give back must not keep the others in the guest. */
+  async removeAll(): Promise<void> {
+    for (const key of [...this.#traps.keys()]) await this.#dispose(key).catch(() => undefined);
+  }
+
+  /** Sends the removal of what is in the way. `back` sends it in again. */
+  takeOut(which: OutOfTheWay): { readonly removed: Promise<unknown>; back(): Promise<unknown> } {
+    const requests = this.#inTheWay(which);
+    const all = (insert: boolean): Promise<unknown> => Promise.all(requests.map((each) => this.#send(each, insert)));
+    return { removed: all(false), back: () => all(true) };
+  }
+
+  #inTheWay(which: OutOfTheWay): readonly BreakpointRequest[] {
+    if (which === "nothing") return [];
+    if (which === "everything") return [...this.#traps.values()].map(({ request }) => request);
+    const trap = this.#traps.get(keyOf(breakpointAt(which)));
+    return trap === undefined ? [] : [trap.request];
+  }
+
+  /** Sent at once: what is asked for next may share the round trip. */
+  async #send(request: BreakpointRequest, insert: boolean): Promise<void> {
+    const command = insert ? insertBreakpoint(request) : removeBreakpoint(request);
+    const reply = await this.#connection.send(command);
+    if (reply.kind !== "ok") throw refused(request, insert, reply);
+  }
+}
+
+function breakpointAt(address: VirtAddr): BreakpointRequest {
+  return { type: "software", address, kind: INSTRUCTION };
+}
+
+function keyOf({ type, address, kind }: BreakpointRequest): string {
+  return `${type} ${address} ${kind}`;
+}
+
+function refused(
+  { type, address }: BreakpointRequest,
+  insert: boolean,
+  reply: Exclude<Reply<unknown>, { kind: "ok" }>,
+): EbscopeError {
+  const what = type === "write" ? "watchpoint" : "breakpoint";
+  const action = insert ? `insert a ${what}` : `remove the ${what}`;
+  return new EbscopeError(
+    "stub-refused",
+    `Cannot ${action} at 0x${address.toString(16)}: the stub says ${saidText(reply)}`,
+  );
+}
