@@ -43,9 +43,7 @@ export const HitJson = Type.Object(
     at: Nullable(Type.String()),
     condition: Nullable(Type.Literal("true")),
     registers: Nullable(
-      Type.Array(
-        Type.Object({ cpu: Type.Integer(), values: Type.Record(Type.String(), Nullable(Hex)) }, closed),
-      ),
+      Type.Array(Type.Object({ cpu: Type.Integer(), values: Type.Record(Type.String(), Nullable(Hex)) }, closed)),
     ),
     memory: Nullable(
       Type.Array(
@@ -56,9 +54,7 @@ export const HitJson = Type.Object(
       ),
     ),
     written: Nullable(Type.Object({ address: Hex, before: Bytes, after: Bytes }, closed)),
-    arguments: Nullable(
-      Type.Object({ service: Nullable(Type.String()), arguments: Type.Array(Argument) }, closed),
-    ),
+    arguments: Nullable(Type.Object({ service: Nullable(Type.String()), arguments: Type.Array(Argument) }, closed)),
     /** What the function returned: x0, and its name where it is an EFI_STATUS. */
     returned: Nullable(Type.Object({ value: Hex, status: Nullable(Type.String()) }, closed)),
     backtrace: Nullable(BacktraceJson),

@@ -69,6 +69,30 @@ export function buildProgram(done: (code: number) => void): Command {
       done(await snapshotCommand(flags));
     });
 
+  verb(program, "run")
+    .summary("run a plan: record what it says, where it says it, and show the differences")
+    .description(
+      "Attaches to a guest or launches one, as the plan or the command line says (which is the stronger), stops where the plan's points " +
+        "are and records what they ask for: a line for each hit, a capture of those with tables. docs/plans.md describes plans.",
+    )
+    .usage("[options] PLAN [--gdb ADDRESS | -- qemu-system-aarch64 ...]")
+    .argument("<plan>", "the plan: YAML or JSON")
+    .argument("[command...]", "QEMU and its options, to launch")
+    .option("--gdb <address>", "the stub to attach to: host:port, unix:/path")
+    .option("-o, --out <file>", "the capture to write (default: the plan's, else none)")
+    .option("--records <file>", "write the records as lines of JSON too")
+    .addOption(symbols("the plan's"))
+    .option("--no-symbols", "name nothing by symbols")
+    .addOption(new Option("--memory <how>", "how guest memory is read (default: the plan's)").choices(MEMORY_CHOICES))
+    .option("--keep", "leave a launched guest running at the end")
+    .option("--pause", "leave a guest paused that was attached to, also when it ran")
+    .option("-q, --quiet", "no progress on stderr")
+    .option("--json", "print lines of JSON: each record, each diff, and how the plan ended")
+    .action(async (plan: string, command: string[], flags) => {
+      const { runCommand } = await import("./commands/run.ts");
+      done(await runCommand(plan, command, flags));
+    });
+
   verb(program, "diff")
     .summary("show what changed between two points of a capture, or what is different in another capture")
     .description(
@@ -214,10 +238,10 @@ function gateOptions(command: Command): Command {
     .option("--github", "print annotations for GitHub Actions too");
 }
 
-function symbols(): Option {
+function symbols(otherwise = "the files that the capture remembers"): Option {
   const kinds = ".debug, .dll, xen-syms, vmlinux, System.map, .map";
   const option = new Option("--symbols <path...>", `files and folders to take symbols from: ${kinds}`);
-  return option.default(undefined, "the files that the capture remembers");
+  return option.default(undefined, otherwise);
 }
 
 function memory(): Option {

@@ -46,6 +46,7 @@ async function resultOf(rule: PolicyRule, subject: Subject, options: CheckOption
 }
 
 async function judged(demand: Demand, subject: Subject, options: CheckOptions): Promise<Outcome> {
+  subject.budget.renew();
   try {
     return await check(demand, subject, options);
   } catch (error) {

@@ -15,7 +15,7 @@ export function verdictText({ state, rules, policy }: Verdict): string {
     ...(unknown === 0 ? [] : [`${unknown} cannot be decided`]),
     ...(broken + unknown === 0 ? [`${plural(kept, "rule")}`] : []),
   ];
-  return `The policy${policy.name === undefined ? "" : ` ${printable(policy.name, 120)}`} is ${state}: ${parts.join(", ")}`;
+  return `The policy${policy.name === undefined ? "" : ` "${printable(policy.name, 120)}"`} is ${state}: ${parts.join(", ")}`;
 }
 
 /** One sentence on a rule that is not kept. */

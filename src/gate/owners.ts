@@ -17,6 +17,11 @@ import type { Budget } from "./budget.ts";
 
 const PAGE = 0xfffn;
 
+/** What it costs to make and sort one extent, in comparisons. */
+const SORTING = 128;
+/** What it costs to look at one that may be there. */
+const LOOKING = 64;
+
 export interface PageOwner {
   readonly image: string;
   /** null: no section, only headers or what lies between sections. */
@@ -33,10 +38,13 @@ export interface Span {
   readonly memoryType: string | null | undefined;
 }
 
-/** An image and what to add to its own addresses for those where a mapping shows it. */
-interface Shown {
+/** Whole pages of an image, or of one of its sections, at the addresses where a mapping shows them; `end` is not included. */
+interface Extent {
+  readonly start: bigint;
+  readonly end: bigint;
   readonly image: ImageDetails;
-  readonly shift: bigint;
+  /** Undefined for the image as a whole. */
+  readonly section: string | undefined;
 }
 
 export class Owners {
@@ -63,30 +71,32 @@ export class Owners {
   *spans(va: bigint, size: bigint, pa: bigint, cuts: readonly bigint[], budget: Budget): Generator<Span> {
     const end = va + size;
     budget.spend(this.#images.length + (this.#descriptors?.length ?? 0));
-    const images = this.#touching(va, size, pa);
+    const extents = this.#touching(va, size, pa);
     const descriptors = this.#overlapping(pa, size);
+    const inside = cuts.filter((cut) => cut > va && cut < end);
+    budget.spend((extents.length + descriptors.length + inside.length) * SORTING + cuts.length);
     const ends = [
-      ...cuts,
-      ...images.flatMap(({ image, shift }) => edgesOf(image).map((edge) => edge + shift)),
+      ...inside,
+      ...extents.flatMap((each) => [each.start, each.end]),
       ...descriptors.flatMap((each) => [each.physicalStart, descriptorEnd(each)]).map((edge) => edge - pa + va),
       end,
     ];
-    const cost = images.reduce((sum, { image }) => sum + 1 + image.sections.length, descriptors.length + 1);
+    const active = new Active(extents, budget);
     let start = va;
-    for (const edge of [...new Set(ends)].sort((a, b) => (a < b ? -1 : 1))) {
+    for (const edge of [...new Set(ends)].sort(ascending)) {
       if (edge <= start || edge > end) continue;
-      budget.spend(cost);
+      budget.spend(descriptors.length);
       const memoryType = this.#typeOf(descriptors, pa + (start - va));
-      yield { va: start, size: edge - start, owners: ownersOf(images, start), memoryType };
+      yield { va: start, size: edge - start, owners: active.ownersAt(start), memoryType };
       start = edge;
     }
   }
 
-  #touching(va: bigint, size: bigint, pa: bigint): readonly Shown[] {
+  #touching(va: bigint, size: bigint, pa: bigint): readonly Extent[] {
     return this.#images.flatMap((image) => {
       const start = image.found === "list" ? pa : va;
       const touches = (image.base & ~PAGE) < start + size && pageEnd(image.base + image.size) > start;
-      return touches ? [{ image, shift: va - start }] : [];
+      return touches ? extentsOf(image, va - start) : [];
     });
   }
 
@@ -111,31 +121,54 @@ function isThere(image: ImageDetails, { point }: PointView, kept: boolean): bool
   return image.runtime || kept;
 }
 
-/** Where pages of the image, and of its sections, begin and end. */
-function edgesOf(image: ImageDetails): bigint[] {
-  const sections = image.sections.map(({ offset, size }) => [image.base + BigInt(offset), BigInt(size)] as const);
-  return [[image.base, image.size] as const, ...sections].flatMap(([base, size]) => [
-    base & ~PAGE,
-    pageEnd(base),
-    (base + size) & ~PAGE,
-    pageEnd(base + size),
-  ]);
+/** `shift`: what to add to the image's own addresses. */
+function extentsOf(image: ImageDetails, shift: bigint): Extent[] {
+  const own = { start: image.base & ~PAGE, end: pageEnd(image.base + image.size), image, section: undefined };
+  const sections = image.sections
+    .filter(({ size }) => size > 0)
+    .map(({ name, offset, size }): Extent => {
+      const start = image.base + BigInt(offset);
+      const end = pageEnd(start + BigInt(size));
+      return { start: start & ~PAGE, end: smaller(end, own.end), image, section: name };
+    });
+  return [own, ...sections].map((each) => ({ ...each, start: each.start + shift, end: each.end + shift }));
+}
+
+function smaller(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }
 
 function pageEnd(address: bigint): bigint {
   return (address + PAGE) & ~PAGE;
 }
 
-function ownersOf(images: readonly Shown[], va: bigint): PageOwner[] {
-  return images.flatMap(({ image, shift }): PageOwner[] => {
-    const page = va - shift;
-    if ((image.base & ~PAGE) > page || pageEnd(image.base + image.size) <= page) return [];
-    const named = { image: imageLabel(image), runtime: image.runtime };
-    const sections = image.sections.filter(({ offset, size }) => {
-      const start = image.base + BigInt(offset);
-      return size > 0 && start < page + PAGE + 1n && start + BigInt(size) > page;
+function ascending(a: bigint, b: bigint): number {
+  return a < b ? -1 : Number(a > b);
+}
+
+/** The extents at ascending addresses. */
+class Active {
+  readonly #waiting: readonly Extent[];
+  readonly #budget: Budget;
+  #next = 0;
+  #here: Extent[] = [];
+
+  constructor(extents: readonly Extent[], budget: Budget) {
+    this.#waiting = extents.toSorted((a, b) => ascending(a.start, b.start));
+    this.#budget = budget;
+  }
+
+  ownersAt(address: bigint): PageOwner[] {
+    for (let each = this.#waiting[this.#next]; each !== undefined && each.start <= address; ) {
+      this.#here.push(each);
+      each = this.#waiting[++this.#next];
+    }
+    this.#budget.spend(LOOKING * this.#here.length + 1);
+    this.#here = this.#here.filter(({ end }) => end > address);
+    const sectioned = new Set(this.#here.flatMap(({ image, section }) => (section === undefined ? [] : [image])));
+    return this.#here.flatMap(({ image, section }) => {
+      if (section === undefined && sectioned.has(image)) return [];
+      return [{ image: imageLabel(image), section: section ?? null, runtime: image.runtime }];
     });
-    if (sections.length === 0) return [{ ...named, section: null }];
-    return sections.map(({ name: section }) => ({ ...named, section }));
-  });
+  }
 }

@@ -9,6 +9,7 @@ import { differenceIn } from "../diff/compare.ts";
 import { type Difference, diffPoints } from "../diff/diff.ts";
 import { PointView } from "../diff/point-view.ts";
 import type { Point } from "../snapshot/model.ts";
+import { Budget } from "./budget.ts";
 import { Owners } from "./owners.ts";
 import type { Complaint } from "./verdict.ts";
 
@@ -26,6 +27,7 @@ export interface ChosenPoints {
 
 export class Subject {
   readonly study: Study;
+  readonly budget = new Budget();
   readonly #views = new Map<string, PointView>();
   readonly #differences = new Map<string, Difference>();
   readonly #owners = new Map<string, Owners>();

@@ -94,6 +94,8 @@ export interface RegisterList {
   readonly classes: readonly RegisterClassName[];
   /** As stubs and captures have them. */
   readonly names: readonly string[];
+  /** Where each name stands in the document's list. */
+  readonly indices: readonly number[];
 }
 
 export interface PlanMemory {

@@ -112,18 +112,18 @@ function recordOf(record: RecordDocument | undefined, path: Path, reading: Readi
 
 function registerList(words: readonly string[], path: Path, reading: Reading): RegisterList {
   const classes = new Set<RegisterClassName>();
-  const names = new Set<string>();
+  const names = new Map<string, number>();
   for (const [i, word] of words.entries()) {
     const known = REGISTER_CLASSES.find((each) => each === word);
     const register = registerName(word);
     if (known !== undefined) classes.add(known);
-    else if (register?.bits === 64) names.add(register.name);
+    else if (register?.bits === 64) names.set(register.name, names.get(register.name) ?? i);
     else if (register !== undefined)
       reading.wrong([...path, i], `"${word}" is a part of ${register.name}`, `Write ${register.name}.`);
     // Whether the guest has one of this name, its stub says.
-    else names.add(word);
+    else names.set(word, names.get(word) ?? i);
   }
-  return { classes: [...classes], names: [...names] };
+  return { classes: [...classes], names: [...names.keys()], indices: [...names.values()] };
 }
 
 function memoryOf(

@@ -14,13 +14,12 @@ import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import { type RegisterDefinition, type Registers, registersOf } from "../base/registers.ts";
 import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target } from "../target/target.ts";
-import { type Arrival, pcOf, type Watch } from "./arrival.ts";
+import { type Arrival, isGeneral, pcOf, type Watch } from "./arrival.ts";
 import { WriteStops } from "./write-stops.ts";
 
 /** Stops in a row for reasons that nobody here knows, before the guest is given up. */
 const MAX_STRAYS = 1_000;
 const LOST: readonly ErrorCode[] = ["connection-lost", "guest-ended"];
-const CORE = "org.gnu.gdb.aarch64.core";
 /** B to itself, B.cond, CBZ and CBNZ with an offset of 0, TBZ and TBNZ: Arm ARM DDI 0487, C4.1 "Branches". */
 const SELF_BRANCHES = [
   [0xffff_ffff, 0x1400_0000],
@@ -48,11 +47,13 @@ export class RunControl {
   readonly #due: Arrival[] = [];
   #running = false;
   #epoch = 0;
+  /** A resuming whose answers have not all come. */
+  #going: Promise<void> | undefined;
 
   constructor(target: Target) {
     this.#target = target;
     const { registers } = target.info;
-    this.#general = registers.filter(({ feature, name }) => feature === CORE || name === "pc");
+    this.#general = registers.filter(({ name }) => isGeneral(name));
     this.#pc = registers.filter(({ name }) => name === "pc");
     this.#writes = new WriteStops(target, this.#general);
   }
@@ -193,6 +194,7 @@ export class RunControl {
 
   /** For a trace: the next stop, with nothing read at it. Lets the guest run if it stands. */
   async nextStop(signal?: AbortSignal): Promise<Exclude<Stop, { kind: "ended" }>> {
+    await this.#gone();
     if (!this.#running) await this.resume();
     const stop = await this.#awaitStop(signal);
     this.#stopped();
@@ -200,13 +202,34 @@ export class RunControl {
     return stop;
   }
 
-  /** For a trace: what `read` asks for goes out in one write with the step, and the guest runs on. */
+  /**
+   * For a trace: what `read` asks for goes out in one write with the step, and the guest runs on. Resolves with the answer as soon as it runs:
+   * what else the stub has to say is awaited with the next stop, so that the caller and the guest work side by side.
+   */
   async goOn<T>(cpu: Cpu, out: OutOfTheWay, read: () => Promise<T>, between?: () => Promise<unknown>): Promise<T> {
     this.#epoch++;
     this.#passed.clear();
-    const [answer] = await Promise.all([read(), this.#target.resumePast(cpu, out, between)]);
+    let resumed = (): void => undefined;
+    const running = new Promise<void>((resolve) => {
+      resumed = resolve;
+    });
+    const answered = read();
+    this.#going = this.#target.resumePast(cpu, out, async () => {
+      resumed();
+      await between?.();
+    });
+    // Whoever waits for the next stop is told; until then nobody listens.
+    this.#going.catch(resumed);
     this.#running = true;
+    const [answer] = await Promise.all([answered, running]);
     return answer;
+  }
+
+  /** What resuming the guest came to. */
+  async #gone(): Promise<void> {
+    const going = this.#going;
+    this.#going = undefined;
+    await going;
   }
 
   /** For a trace: whether a vCPU that stands on a breakpoint was told of there. */
@@ -222,6 +245,7 @@ export class RunControl {
   }
 
   async #interrupt(): Promise<Arrival[]> {
+    await this.#gone();
     const stop = (await this.#target.interrupt()) ?? (await this.#target.waitForStop());
     return this.#arrivals(stop);
   }

@@ -170,10 +170,12 @@ function registerProblem(
 
 function registerProblems({ target }: Session, plan: Plan, { record, path }: PlanPoint): Problem[] {
   if (typeof record.registers === "string") return [];
-  const names = target.info.registers.map(({ name }) => name);
-  return record.registers.names
-    .filter((name) => !names.includes(name))
-    .map((name) => plan.problem([...path, "record", "registers"], missing(name), cureFor(name, names)));
+  const { names, indices } = record.registers;
+  const offered = target.info.registers.map(({ name }) => name);
+  return names.flatMap((name, i) => {
+    if (offered.includes(name)) return [];
+    return [plan.problem([...path, "record", "registers", indices[i] ?? 0], missing(name), cureFor(name, offered))];
+  });
 }
 
 function missing(name: string): string {

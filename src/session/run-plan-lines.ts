@@ -2,8 +2,9 @@
 import type { HitJson, UndecidedJson } from "../api/records.ts";
 import { hex, hexOfBytes } from "../base/hex.ts";
 import type { MemoryRead } from "../base/memory.ts";
-import { isError, statusName } from "../efi/structures.ts";
+import { statusName } from "../efi/structures.ts";
 import { encodeBacktrace } from "../encode/fault.ts";
+import { orNull } from "../encode/walks.ts";
 import type { CallArguments } from "./call-arguments.ts";
 import type { PlanHit, RecordedMemory } from "./run-plan-record.ts";
 import type { PlanUndecided } from "./run-plan-tell.ts";
@@ -12,7 +13,7 @@ export function encodeHit(found: PlanHit): HitJson {
   const { kind, point, hit, time, cpu, place, registers, memory, written, backtrace, returned } = found;
   return {
     ...{ kind, point, hit, time, cpu },
-    pc: hexOrNull(found.pc),
+    pc: orNull(found.pc),
     place,
     at: found.at ?? null,
     condition: found.condition ?? null,
@@ -23,7 +24,7 @@ export function encodeHit(found: PlanHit): HitJson {
         ? null
         : { address: hex(written.address), before: encodeRead(written.before), after: encodeRead(written.after) },
     arguments: found.arguments === undefined ? null : encodeArguments(found.arguments),
-    returned: returned === undefined ? null : { value: hex(returned), status: statusOf(found.arguments, returned) },
+    returned: returned === undefined ? null : { value: hex(returned), status: statusOf(found) },
     backtrace: backtrace === undefined ? null : encodeBacktrace(backtrace),
     capture: found.capture ?? null,
     note: found.note ?? null,
@@ -31,15 +32,15 @@ export function encodeHit(found: PlanHit): HitJson {
 }
 
 export function encodeUndecided({ kind, point, time, cpu, pc, why }: PlanUndecided): UndecidedJson {
-  return { kind, point, time, cpu, pc: hexOrNull(pc), condition: "unknown", why };
+  return { kind, point, time, cpu, pc: orNull(pc), condition: "unknown", why };
 }
 
 function encodeValues(values: ReadonlyMap<string, bigint | undefined>): Record<string, string | null> {
-  return Object.fromEntries([...values].map(([name, value]) => [name, hexOrNull(value)]));
+  return Object.fromEntries([...values].map(([name, value]) => [name, orNull(value)]));
 }
 
 function encodeMemory({ name, address, length, read }: RecordedMemory): NonNullable<HitJson["memory"]>[number] {
-  const place = { name, address: hexOrNull(address), length: hexOrNull(length) };
+  const place = { name, address: orNull(address), length: orNull(length) };
   return { ...place, read: read.state === "unknown" ? { state: read.state, why: read.why } : encodeRead(read) };
 }
 
@@ -53,17 +54,14 @@ function encodeArguments(call: CallArguments): HitJson["arguments"] {
     service: call.service ?? null,
     arguments: call.arguments.map(({ name, type, value, text }) => ({
       ...{ name, type: type ?? null },
-      value: hexOrNull(value),
+      value: orNull(value),
       text: text ?? null,
     })),
   };
 }
 
-/** Where the value may be an EFI_STATUS: errors by their bit 63 whatever was called, EFI_SUCCESS of a service only. */
-export function statusOf(call: CallArguments | undefined, value: bigint): string | null {
-  return call?.service !== undefined || isError(value) ? (statusName(value) ?? null) : null;
-}
-
-function hexOrNull(value: bigint | undefined): string | null {
-  return value === undefined ? null : hex(value);
+/** The name of the EFI_STATUS that a service returned; null where it is none, or has no name. */
+export function statusOf({ place, returned }: PlanHit): string | null {
+  if (returned === undefined || !/^g(?:BS|RT)->/.test(place)) return null;
+  return statusName(returned) ?? null;
 }

@@ -48,6 +48,11 @@ export class PointRun {
     return this.#records;
   }
 
+  /** How many records there are in the end. */
+  get kept(): number {
+    return this.point.keep === "last" ? Math.min(this.#records, this.point.limit.count) : this.#records;
+  }
+
   /** How often it could not be told whether the condition held. */
   get undecided(): number {
     return this.#undecided;

@@ -1,39 +1,22 @@
 /** The points of a plan that runs: which of them are in the guest, what happens at a stop, and what follows from a record. */
-import { EbscopeError } from "../base/error.ts";
-import { hex } from "../base/hex.ts";
-import type { Expression, Plan, PlanPlace, Value } from "../plan/index.ts";
 import type { Breakpoint } from "./breakpoint.ts";
 import type { CallArguments } from "./call-arguments.ts";
 import { valueAt } from "./conditions.ts";
 import type { PointOutcome } from "./run-plan.ts";
 import { EXIT_BOOT_SERVICES, type PlanCapture, type Spot } from "./run-plan-capture.ts";
-import { type FoundPlaces, placeOf, problemOf } from "./run-plan-check.ts";
 import { KeptHits } from "./run-plan-kept.ts";
 import { PointRun } from "./run-plan-point.ts";
 import { addressIn, type PlanHit, recordHit } from "./run-plan-record.ts";
 import { Returns } from "./run-plan-returns.ts";
+import { type Evaluate, type SpotSetup, spotOf, spotText, trapAt } from "./run-plan-spots.ts";
 import type { PlanEvent } from "./run-plan-tell.ts";
-import {
-  canTrace,
-  namedPoints,
-  recordTraced,
-  type TracedHit,
-  type TracedPoint,
-  tracePoints,
-} from "./run-plan-trace.ts";
-import type { Session } from "./session.ts";
+import { canTrace, namedPoints, recordTraced, type TracedPoint, tracePoints } from "./run-plan-trace.ts";
 import type { Stop } from "./stop.ts";
 
-export interface PlanPointsSetup {
-  readonly session: Session;
-  readonly plan: Plan;
-  readonly places: FoundPlaces;
+export interface PlanPointsSetup extends SpotSetup {
   readonly capture: PlanCapture;
   readonly tell: (event: PlanEvent) => Promise<void>;
 }
-
-/** The value of an expression where the guest stands. */
-type Evaluate = (expression: Expression) => Promise<Value>;
 
 interface Trap {
   readonly run: PointRun;
@@ -87,7 +70,13 @@ export class PlanPoints {
   }
 
   outcomes(): PointOutcome[] {
-    return this.#runs.map(({ id, hits, records, undecided, reasons }) => ({ id, hits, records, undecided, reasons }));
+    return this.#runs.map(({ id, hits, kept, undecided, reasons }) => ({
+      id,
+      hits,
+      records: kept,
+      undecided,
+      reasons,
+    }));
   }
 
   /** Arms the points that wait for no other. */
@@ -108,17 +97,7 @@ export class PlanPoints {
     const inserted = new Set([...this.#traps.values()].map(({ run }) => run));
     for (const [run, spots] of this.#spots) {
       if (inserted.has(run)) continue;
-      for (const spot of spots) this.#traps.set(await this.#trapAt(run, spot), { run, spot });
-    }
-  }
-
-  async #trapAt({ point }: PointRun, { place, location }: Spot): Promise<Breakpoint> {
-    const { session, plan } = this.#setup;
-    if (location.kind !== "write") return session.breakpoint(place);
-    try {
-      return await session.watchWrite(place.address, location.size);
-    } catch (error) {
-      return plan.refuse([problemOf(plan, [...point.path, "at"], error)]);
+      for (const spot of spots) this.#traps.set(await trapAt(this.#setup, run.point, spot), { run, spot });
     }
   }
 
@@ -200,13 +179,21 @@ export class PlanPoints {
 
   async #keep(run: PointRun, hit: PlanHit): Promise<void> {
     run.countRecord();
+    // What has waited for this comes first.
+    for (const other of this.#runs) {
+      if (other.point.until === run.id) for (const kept of this.#kept.take(other)) await this.#setup.tell(kept);
+    }
     if (run.point.keep === "last") this.#kept.add(run, hit);
     else await this.#setup.tell(hit);
   }
 
-  async #undecided(run: PointRun, { cpu, pc }: Pick<Stop, "cpu" | "pc">, why: string): Promise<void> {
+  async #undecided(run: PointRun, { cpu, pc }: Stop, why: string): Promise<void> {
+    if (run.countUndecided(why)) await this.#tellUndecided(run, cpu, pc, why);
+  }
+
+  async #tellUndecided(run: PointRun, cpu: number, pc: bigint | undefined, why: string): Promise<void> {
     const time = new Date().toISOString();
-    if (run.countUndecided(why)) await this.#setup.tell({ kind: "undecided", point: run.id, time, cpu, pc, why });
+    await this.#setup.tell({ kind: "undecided", point: run.id, time, cpu, pc, why });
   }
 
   /** What follows from the records of a point: others are armed or given up, the plan is done, the point is over. */
@@ -242,36 +229,10 @@ export class PlanPoints {
 
   async #arm(run: PointRun, evaluate: Evaluate): Promise<void> {
     const spots: Spot[] = [];
-    for (const place of run.point.at) spots.push(await this.#spotOf(run, place, evaluate));
+    for (const place of run.point.at) spots.push(await spotOf(this.#setup, run.point, place, evaluate));
     run.arm(performance.now());
     this.#spots.set(run, spots);
     await this.#setup.tell({ kind: "armed", point: run.id, places: spots.map(spotText) });
-  }
-
-  async #spotOf({ point }: PointRun, place: PlanPlace, evaluate: Evaluate): Promise<Spot> {
-    const { location } = place;
-    if (location.kind === "write") return this.#watchOf(place, evaluate);
-    const known = this.#setup.places.get(place);
-    if (known !== undefined && point.after === undefined) return { location, place: known };
-    try {
-      return { location, place: await placeOf(this.#setup.session, place) };
-    } catch (error) {
-      // The firmware's tables may be gone by now; what they held is known.
-      if (known !== undefined && error instanceof EbscopeError) return { location, place: known };
-      return this.#setup.plan.refuse([problemOf(this.#setup.plan, place.path, error)]);
-    }
-  }
-
-  async #watchOf({ location, path }: PlanPlace, evaluate: Evaluate): Promise<Spot> {
-    if (location.kind !== "write") throw new EbscopeError("internal", "Not a write");
-    const { plan } = this.#setup;
-    const value = await evaluate(location.address);
-    if (value.state === "unknown") {
-      const cure = "Name what is known where the point is armed: `after` says where that is.";
-      return plan.refuse([plan.problem(path, `The address cannot be worked out: ${value.why}`, cure)]);
-    }
-    const address = value.value as Spot["place"]["address"];
-    return { location, place: { address, name: `write(${hex(address)}, ${location.size})` } };
   }
 
   get #tracedPoints(): TracedPoint[] {
@@ -289,40 +250,20 @@ export class PlanPoints {
     const { session } = this.#setup;
     const points = this.#tracedPoints;
     const count = Math.min(...points.map(({ run }) => run.hitsToChange(this.#named.has(run.id))));
-    const unknown: (() => Promise<void>)[] = [];
-    let held: readonly TracedHit[] = [];
-    let counted = 0;
-    const onHit = (
-      hits: readonly TracedHit[],
-      at: { cpu: number; registers: { get(name: string): bigint | undefined } },
-    ): boolean => {
-      for (const { point, why } of hits) {
-        const pc = at.registers.get("pc") as Stop["pc"];
-        if (why !== undefined) unknown.push(() => this.#undecided(point.run, { cpu: at.cpu, pc }, why));
+    let told = 0;
+    for await (const { hit, held, undecided } of tracePoints(session, points, { count, signal })) {
+      told++;
+      for (const { run, why } of undecided) await this.#tellUndecided(run, hit.cpu, hit.registers.get("pc"), why);
+      for (const point of held) {
+        if (point.run.countHit()) await this.#keepTraced(recordTraced(session, point, hit), point.run);
       }
-      held = hits.filter((hit) => hit.held);
-      return held.length > 0;
-    };
-    try {
-      for await (const hit of tracePoints(session, points, { count, signal, onHit })) {
-        counted++;
-        for (const { point } of held)
-          if (point.run.countHit()) await this.#keepTraced(recordTraced(session, point, hit), point.run);
-        for (const tell of unknown.splice(0)) await tell();
-      }
-    } finally {
-      for (const tell of unknown.splice(0)) await tell();
     }
     for (const { run } of points) await this.#settle(run, (expression) => session.evaluate(expression));
-    return counted >= count;
+    return told >= count;
   }
 
   async #keepTraced(hit: PlanHit, run: PointRun): Promise<void> {
     if (run.point.keep === "last") this.#kept.makeRoom(run);
     await this.#keep(run, hit);
   }
-}
-
-function spotText({ place }: Spot): string {
-  return place.name.startsWith("0x") ? place.name : `${place.name} (${hex(place.address)})`;
 }

@@ -5,7 +5,7 @@
  * How many hits may pass that way without a change in the plan is known beforehand: it is the number that the point needs that needs
  * the fewest. At the last of them the guest stands still, and the plan is looked at again.
  */
-import type { Plan, PlanMemory, PlanPoint, PlanRecord } from "../plan/index.ts";
+import type { Plan, PlanMemory, PlanPoint, PlanRecord, Value } from "../plan/index.ts";
 import type { FoundPlace } from "./places.ts";
 import { EXIT_BOOT_SERVICES } from "./run-plan-capture.ts";
 import type { PointRun } from "./run-plan-point.ts";
@@ -52,36 +52,54 @@ function isFixed({ address, length }: PlanMemory): boolean {
   return address.constant !== undefined && length.constant !== undefined && end <= 1n << 64n;
 }
 
-/** A hit of one of the points, and whether its condition held; `why`: it cannot be told. */
-export interface TracedHit {
-  readonly point: TracedPoint;
-  readonly held: boolean;
-  readonly why: string | undefined;
+/** An arrival at the points that are traced: those whose condition held, and those of which that cannot be told for a new reason. */
+export interface Traced {
+  readonly hit: TraceHit;
+  readonly held: readonly TracedPoint[];
+  readonly undecided: readonly { readonly run: PointRun; readonly why: string }[];
 }
 
-export interface TraceRequest {
-  /** How many hits until the plan is to be looked at again. */
-  readonly count: number;
-  readonly signal: AbortSignal;
-  /** Called for each arrival; whether it counts among `count`. */
-  readonly onHit: (hits: readonly TracedHit[], hit: TraceHit) => boolean;
-}
-
-/** Yields the hits that count. The guest stands still when it is over. */
-export function tracePoints(
+/** Yields the arrivals at which there is something to tell, `count` at most. The guest stands still when it is over. */
+export async function* tracePoints(
   session: Session,
   points: readonly TracedPoint[],
-  { count, signal, onHit }: TraceRequest,
-): AsyncGenerator<TraceHit, void, void> {
+  { count, signal }: { readonly count: number; readonly signal: AbortSignal },
+): AsyncGenerator<Traced, void, void> {
   const places = [...new Map(points.flatMap((each) => each.places).map((place) => [place.address, place])).values()];
   const registers = new Set(points.flatMap(({ run }) => registersOf(session, run.point)));
-  return session.trace(places, {
+  let traced: Traced | undefined;
+  const hits = session.trace(places, {
     signal,
     registers: [...registers],
     memory: points.flatMap(({ run }) => run.point.record.memory.map((range) => tracedRange(run.point, range))),
     ...(Number.isFinite(count) && { count }),
-    when: (hit) => onHit(pointsAt(points, hit), hit),
+    when: (hit) => {
+      traced = judge(points, hit);
+      return traced.held.length + traced.undecided.length > 0;
+    },
   });
+  for await (const _ of hits) if (traced !== undefined) yield traced;
+}
+
+function judge(points: readonly TracedPoint[], hit: TraceHit): Traced {
+  const here = points.filter(
+    ({ run, places }) => run.isArmed && places.some(({ address }) => address === hit.place.address),
+  );
+  const values = here.map((point) => ({
+    point,
+    value: point.run.point.condition?.evaluateNow({ register: (name) => hit.registers.get(name) }),
+  }));
+  return {
+    hit,
+    held: values.flatMap(({ point, value }) => (value === undefined || isTrue(value) ? [point] : [])),
+    undecided: values.flatMap(({ point: { run }, value }) =>
+      value?.state === "unknown" && run.countUndecided(value.why) ? [{ run, why: value.why }] : [],
+    ),
+  };
+}
+
+function isTrue(value: Value): boolean {
+  return value.state === "known" && value.value !== 0n;
 }
 
 function registersOf(session: Session, { record, condition }: PlanPoint): readonly string[] {
@@ -94,16 +112,6 @@ function recordedNames(session: Session, { registers }: PlanRecord): readonly st
 
 function tracedRange(point: PlanPoint, { name, address, length }: PlanMemory): TracedMemory {
   return { name: `${point.id}/${name}`, address: address.constant ?? 0n, length: Number(length.constant ?? 0n) };
-}
-
-function pointsAt(points: readonly TracedPoint[], hit: TraceHit): TracedHit[] {
-  return points
-    .filter(({ run, places }) => run.isArmed && places.some(({ address }) => address === hit.place.address))
-    .map((point) => {
-      const value = point.run.point.condition?.evaluateNow({ register: (name) => hit.registers.get(name) });
-      if (value?.state === "unknown") return { point, held: false, why: value.why };
-      return { point, held: value?.value !== 0n, why: undefined };
-    });
 }
 
 /** The record of a hit whose condition held. */

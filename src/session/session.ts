@@ -23,7 +23,7 @@ import { tableServices } from "../efi/tables.ts";
 import type { Value } from "../plan/expression/evaluate.ts";
 import type { Expression } from "../plan/expression/expression.ts";
 import { parseExpression } from "../plan/expression/expression.ts";
-import type { Capture, Point } from "../snapshot/model.ts";
+import type { Capture, ExitAttempt, Point } from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import type { Arrival } from "./arrival.ts";
 import { Breakpoint, type BreakpointOptions, type BreakpointSetup, hitRange } from "./breakpoint.ts";
@@ -330,6 +330,11 @@ export class Session implements AsyncDisposable {
   /** Adds a line to what the capture says of how it was taken. */
   note(text: string): void {
     this.#snapshots.note(text);
+  }
+
+  /** Adds a call of ExitBootServices to what the capture knows: what it returned, and the findings that rest on it. */
+  addAttempt(attempt: ExitAttempt): void {
+    this.#snapshots.addAttempt(attempt);
   }
 
   /** Everything that is worked out of the capture: images, names, memory map, fault. */

@@ -7,7 +7,7 @@ import { assemble } from "../capture/assemble.ts";
 import { takePoint } from "../capture/point.ts";
 import type { ImageExtent } from "../efi/image-headers.ts";
 import type { EfiTables } from "../efi/tables.ts";
-import type { Capture, FoundImage, Partial, Point, PointKind } from "../snapshot/model.ts";
+import type { Capture, ExitAttempt, FoundImage, Partial, Point, PointKind } from "../snapshot/model.ts";
 import type { Target } from "../target/target.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -35,6 +35,7 @@ export class Snapshots {
   readonly #maxTables: number | undefined;
   readonly #points: Point[] = [];
   readonly #notes: string[] = [];
+  readonly #attempts: ExitAttempt[] = [];
   #partial: Partial | undefined;
   #tables: EfiTables | undefined;
   #listed: readonly ImageExtent[] | undefined;
@@ -58,6 +59,7 @@ export class Snapshots {
     return assemble(this.#target, this.#createdBy, {
       points: [...this.#points],
       notes: [...this.#notes],
+      attempts: [...this.#attempts],
       efi: this.#efi,
       partial: this.#partial,
     });
@@ -71,6 +73,10 @@ export class Snapshots {
 
   note(text: string): void {
     this.#notes.push(printable(text, 1000));
+  }
+
+  addAttempt(attempt: ExitAttempt): void {
+    this.#attempts.push(attempt);
   }
 
   /** Takes a point of the halted guest. What could be read of a guest that is lost meanwhile is kept, and the loss is raised. */

@@ -12,6 +12,7 @@ import { nearNames } from "../base/near.ts";
 import { type RegisterDefinition, type Registers, registersOf } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
 import type { Cpu, OutOfTheWay, Target } from "../target/target.ts";
+import { isGeneral } from "./arrival.ts";
 import type { GuestView } from "./guest-view.ts";
 import type { FoundPlace, Where } from "./places.ts";
 import { branchesToItself, type RunControl } from "./run-control.ts";
@@ -54,7 +55,6 @@ export interface TraceHost {
   readonly view: () => GuestView;
 }
 
-const CORE = "org.gnu.gdb.aarch64.core";
 /** They are all taken out for each step. */
 const MAX_PLACES = 16;
 const MAX_RANGES = 64;
@@ -148,6 +148,7 @@ class Trace {
   readonly #loops: ReadonlySet<VirtAddr>;
   /** vCPUs whose step ended where it began: they are told of a second time. */
   readonly #stuck = new Map<number, VirtAddr>();
+  #step: Step | undefined;
 
   constructor(
     host: TraceHost,
@@ -169,6 +170,7 @@ class Trace {
   async next(stay: boolean): Promise<Record | undefined> {
     const { control } = this.#host;
     const { kind, cpu } = await this.#stop();
+    this.#judgeStep();
     if (kind !== "breakpoint") return undefined;
     const told = this.#stuck.get(cpu.index);
     this.#stuck.delete(cpu.index);
@@ -177,14 +179,23 @@ class Trace {
       if (record !== undefined) control.setTold(cpu, record.place.address);
       return record?.place.address === told ? undefined : record;
     }
-    let after: VirtAddr | undefined;
+    const step: Step = { cpu, from: undefined, to: undefined };
     const look = async (): Promise<void> => {
-      after = await control.pcNow(cpu);
+      step.to = await control.pcNow(cpu);
     };
     const record = await control.goOn(cpu, this.#out, () => this.#read(cpu), control.mayRepeat ? look : undefined);
-    const address = record?.place.address;
-    if (address !== undefined && after === address && !this.#loops.has(address)) this.#stuck.set(cpu.index, address);
-    return address === told ? undefined : record;
+    step.from = record?.place.address;
+    this.#step = step;
+    return step.from !== undefined && step.from === told ? undefined : record;
+  }
+
+  /** Whether the last step got on: known when the guest has been seen to stop again. */
+  #judgeStep(): void {
+    const { cpu, from, to } = this.#step ?? {};
+    this.#step = undefined;
+    if (cpu !== undefined && from !== undefined && to === from && !this.#loops.has(from)) {
+      this.#stuck.set(cpu.index, from);
+    }
   }
 
   async #stop() {
@@ -221,6 +232,13 @@ class Trace {
 
 type Record = Omit<TraceHit, "hit">;
 
+/** A step past a breakpoint; `to` is only known where it may have ended where it began. */
+interface Step {
+  readonly cpu: Cpu;
+  from: VirtAddr | undefined;
+  to: VirtAddr | undefined;
+}
+
 const UNREADABLE: MemoryRead = { state: "unreadable", code: "read-failed" };
 
 /** What the guest had come to since was not recorded: it is told of when the guest goes on. */
@@ -250,7 +268,7 @@ function definitionsOf({ info }: Target, names: readonly string[]): readonly Reg
       next,
     );
   }
-  return info.registers.filter(({ name, feature }) => feature === CORE || name === "pc" || wanted.has(name));
+  return info.registers.filter(({ name }) => isGeneral(name) || wanted.has(name));
 }
 
 function timedOut(timeoutMs: number): EbscopeError {

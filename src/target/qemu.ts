@@ -238,29 +238,28 @@ class QemuTarget implements Target {
   async resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void> {
     this.#mustBeHeld();
     this.#early = undefined;
-    const { stop, inserted } = await this.#stepFrom(cpu, pc);
-    const asked = between?.();
-    if (stop.kind === "watchpoint") {
-      this.#early = stop;
-      await Promise.all([inserted, asked]);
-    } else await Promise.all([inserted, asked, this.#connection.resume("c")]);
+    const { stop, back } = await this.#stepFrom(cpu, pc);
+    // One write: nothing may be waited for before the guest is resumed.
+    const sent = [back(), between?.()];
+    if (stop.kind === "watchpoint") this.#early = stop;
+    else sent.push(this.#connection.resume("c"));
+    await Promise.all(sent);
   }
 
   async step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop> {
     this.#mustBeHeld();
-    const { stop, inserted } = await this.#stepFrom(cpu, pc);
-    await Promise.all([inserted, between?.()]);
+    const { stop, back } = await this.#stepFrom(cpu, pc);
+    await Promise.all([back(), between?.()]);
     return stop;
   }
 
-  /** A step without what is in the way, which is on its way back into the guest when this returns. */
-  async #stepFrom(cpu: Cpu, pc: OutOfTheWay): Promise<{ stop: Stop; inserted: Promise<unknown> | undefined }> {
+  /** A step without what is in the way. The guest is halted then, and what was taken out has to be put back. */
+  async #stepFrom(cpu: Cpu, pc: OutOfTheWay): Promise<{ stop: Stop; back: () => Promise<unknown> }> {
     const out = this.#traps.takeOut(pc);
     const [removed, stepped] = await Promise.allSettled([out.removed, this.#step(cpu)]);
     if (removed.status === "rejected") throw removed.reason;
-    const inserted = this.#connection.running ? undefined : out.back();
-    if (stepped.status === "fulfilled") return { stop: stepped.value, inserted };
-    await inserted?.catch(() => undefined);
+    if (stepped.status === "fulfilled") return { stop: stepped.value, back: out.back };
+    if (!this.#connection.running) await out.back().catch(() => undefined);
     throw stepped.reason;
   }
 

@@ -67,7 +67,7 @@ export class Traps {
   }
 
   /** Sends the removal of what is in the way. `back` sends it in again. */
-  takeOut(which: OutOfTheWay): { readonly removed: Promise<unknown>; back(): Promise<unknown> } {
+  takeOut(which: OutOfTheWay): { readonly removed: Promise<unknown>; readonly back: () => Promise<unknown> } {
     const requests = this.#inTheWay(which);
     const all = (insert: boolean): Promise<unknown> => Promise.all(requests.map((each) => this.#send(each, insert)));
     return { removed: all(false), back: () => all(true) };

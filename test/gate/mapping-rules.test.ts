@@ -140,6 +140,13 @@ describe("no-write-execute", () => {
     expect(control.state).toBe("unknown");
   });
 
+  it("is unknown where no regime is in use that it is told to look at, and looks at those that are", async () => {
+    const rule = (regimes: string): string => `no-write-execute:\n  regime: [${regimes}]\n  except:${AAVMF}`;
+    const none = await resultOf(rule("EL2, EL3"));
+    expect(messages(none)).toEqual(["EL2, EL3 are not in use at before"]);
+    expect((await resultOf(rule("EL1&0, EL2"))).state).toBe("kept");
+  });
+
   it("is unknown at a point that is not complete, and at one that is not there", async () => {
     const partial = atPoint("before", (point) => ({ ...point, complete: false }));
     expect((await resultOf(`no-write-execute:\n  except:${AAVMF}`, partial)).state).toBe("unknown");
@@ -312,6 +319,18 @@ describe("mappings", () => {
     expect(result.state).toBe("unknown");
     expect(messages(result)[0]).toContain("the page at 0x7ecff000");
     expect((await resultOf(rule, missingPage("before", TABLE_OF_STACK))).state).toBe("kept");
+  });
+
+  it("judge the addresses of an image, whatever is mapped there, and only those in a range", async () => {
+    // The guest's code is mapped to the page of GetTime.
+    const moved = entries("before", TABLE_OF_CODE, 0x12, 1, () => 0x7c45_070fn);
+    const rule = (more: string): string =>
+      `mappings:\n  - image: kernel\n    section: .text\n    must-not: [writable]${more}`;
+    expect((await resultOf(rule(""), moved)).violations.map(({ where }) => [where.va, where.image])).toEqual([
+      [0x7c41_2000n, "RealTimeClock"],
+    ]);
+    expect((await resultOf(rule("\n    range: 0x7c413000+0x1000"), moved)).state).toBe("kept");
+    expect((await resultOf(rule("\n    range: 0x7c412000+0x1000"), moved)).state).toBe("broken");
   });
 
   it("let exceptions pass, also of what is not mapped", async () => {

@@ -1,4 +1,6 @@
 /** The examples of the TypeScript API on real guests, each result held against a second witness: the guest's print, gdb, QEMU's monitor. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import {
   AAVMF_2022,
@@ -12,6 +14,7 @@ import {
   LINUX,
   machine,
   need,
+  ROOT,
   start,
 } from "../support/live.ts";
 
@@ -29,6 +32,46 @@ function handoff(mode: string): Promise<Guest> {
 function linesOf({ stdout }: Finished): string[] {
   return stdout.trimEnd().split("\n");
 }
+
+/** The programs of docs/api-typescript.md: the first whole, the others over a guest. */
+const PROGRAMS = [
+  ...readFileSync(join(ROOT, "docs/api-typescript.md"), "utf8").matchAll(/^```ts\n([\s\S]*?)^```$/gm),
+].map(([, program = ""]) => program);
+
+async function runProgram(text: string): Promise<Finished> {
+  mkdirSync(join(ROOT, ".cache"), { recursive: true });
+  const folder = mkdtempSync(join(ROOT, ".cache/program-"));
+  try {
+    const file = join(folder, "program.mts");
+    writeFileSync(file, text.replaceAll('"handoff.ebs"', JSON.stringify(join(folder, "handoff.ebs"))));
+    return await start(process.execPath, ["--import", "tsx", file], 120_000).finished;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+describe("docs/api-typescript.md", () => {
+  it("has a first program that prints what stands below it", async () => {
+    const shown = /and prints\n\n```\n([\s\S]*?)^```$/m.exec(
+      readFileSync(join(ROOT, "docs/api-typescript.md"), "utf8"),
+    );
+    const { code, stdout, stderr } = await runProgram(PROGRAMS[0] ?? "");
+    expect(code, stderr).toBe(0);
+    expect(stdout).toBe(shown?.[1]);
+  });
+
+  it("has pieces that run one after the other on one guest", async () => {
+    await using guest = await handoff("clean");
+    const open = `import { attach } from "ebscope";\nawait using guest = await attach(${JSON.stringify(guest.address)});\n`;
+    const pieces = PROGRAMS.slice(1).map((piece) => `{\n${piece}}\n`);
+    expect(pieces.length).toBeGreaterThan(4);
+    const { code, stdout, stderr } = await runProgram(open + pieces.join(""));
+    expect(code, stderr).toBe(0);
+    // Three hits that met the condition, two watched writes; the abort left the guest halted.
+    expect(stdout).toMatch(/^\d+ 3 0 3\n(vCPU 0 wrote at 0x[0-9a-f]+ (true|false)\n){2}write\(0x[0-9a-f]+, 64\) 2\n0 /);
+    expect(stdout).toMatch(/interrupted false\n$/);
+  });
+});
 
 describe("log-boot-services", () => {
   it("logs the calls that the guest's source makes, in their order, with the map key that the guest prints", async () => {

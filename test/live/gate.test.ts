@@ -269,7 +269,7 @@ describe("each rule is broken by another expectation, with what is there", () =>
     const baseline = (await handoff("clean")).file;
     const again = await captured("clean-again", HANDOFF, "mode=clean");
     const same = await ebscope("check", again.file, "--policy", BASELINE, "--baseline", baseline);
-    expect([same.code, same.stdout.split("\n")[0]]).toEqual([0, "✓ The policy as the baseline is kept: 1 rule"]);
+    expect([same.code, same.stdout.split("\n")[0]]).toEqual([0, '✓ The policy "as the baseline" is kept: 1 rule']);
     const other = await ebscope("check", (await causes("wx-null")).file, "--policy", BASELINE, "--baseline", baseline);
     expect(other.code, other.stderr).toBe(5);
     expect(other.stdout).toContain("kernel is of another build");
@@ -294,7 +294,7 @@ describe("the one command", () => {
     const flags = ["--policy", STRICT, "--junit", junit, "--sarif", sarif, "--github", "--watch", "2", "--out", file];
     const { code, stdout } = await ebscope("capture", "--quiet", ...flags, "--", ...command);
     expect(code).toBe(5);
-    expect(stdout.split("\n")[0]).toBe("✗ The policy strict is broken: 2 of 12 rules are broken");
+    expect(stdout.split("\n")[0]).toBe('✗ The policy "strict" is broken: 2 of 12 rules are broken');
     expect(
       stdout.split("\n").filter((line) => line.startsWith("::error file=examples/policies/strict.yaml,")),
     ).toHaveLength(2);

@@ -80,7 +80,7 @@ limits: { time: 200s, find: 500ms, watch: 5s, tables: 100 }
     ]);
     expect(attributes).toMatchObject({ until: "before", hits: { from: 1, to: 100 }, limit: { count: 50, ms: 90_000 } });
     expect(attributes).toMatchObject({ keep: "last", note: "each change" });
-    expect(attributes?.record.registers).toEqual({ classes: ["general"], names: ["SCTLR_EL1", "x30"] });
+    expect(attributes?.record.registers).toMatchObject({ classes: ["general"], names: ["SCTLR_EL1", "x30"] });
     const [descriptor, rest] = attributes?.record.memory ?? [];
     expect(descriptor).toMatchObject({ name: "descriptor", address: { text: "x2" }, length: { constant: 48n } });
     expect(rest).toMatchObject({ address: { constant: 0x4780_0000n }, length: { readsMemory: true } });
@@ -215,11 +215,24 @@ describe("a mistake in a plan", () => {
     [`${POINTS}\ndiffs: [{ from: a, to: a }]`, 'p.yaml:2:9: The point "a" is compared with itself. Name two points.'],
     [
       `${POINTS}\ndiffs: [{ from: a }]`,
-      'p.yaml:2:9: "to" is missing. Add to: the id of a point (a letter, then letters, digits, _ - .).',
+      'p.yaml:2:9: "to" is missing. Add to: the id of a point, or of one of its hits, as in attributes#3.',
     ],
     [
       `${POINTS}\ndiffs:\n  - from: n\n    to: a`,
       'p.yaml:3:11: The point "n" records neither registers nor tables. Add registers or tables to its `record`.',
+    ],
+    [
+      "points: { a: { at: 1, hit: { from: 2, to: 4 } }, b: { at: 2 } }\ndiffs: [{ from: a#1, to: b }, { from: a#4, to: b#1 }]",
+      'p.yaml:2:17: "a" records the hits from 2 to 4. Name one of them, or raise the point\'s limit.count.',
+    ],
+    [
+      `${POINTS}\ndiffs: [{ from: a#1, to: b#2 }]`,
+      'p.yaml:2:26: "b" records hit 1 only. Name one of them, or raise the point\'s limit.count.',
+    ],
+    [`${POINTS}\ndiffs: [{ from: "a#0", to: b }]`, /^p\.yaml:2:17: "a#0" is not the id of a point/],
+    [
+      "points: { a: { at: 1, keep: last, limit: { count: 5000 } } }",
+      "p.yaml:1:51: 5000 records cannot be kept until the end. Lower it to 4096, or keep the first ones, which are written as they come.",
     ],
     [
       "points:\n  a: { at: 0x1 }\n  b: { at: 0x2 }\n  a: { at: 0x3 }",

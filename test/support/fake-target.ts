@@ -43,6 +43,8 @@ export class FakeTarget implements Target {
   readonly watchpoints = new Map<bigint, number>();
   /** A guest that is resumed where it stands on a breakpoint stops there again, as with QEMU; without it that is a mistake of the test's. */
   hitsAgain = false;
+  /** What was read by virtual address, unguarded. */
+  readonly virtualReads: VirtSpan[] = [];
   stops = 0;
   /** Addresses where the stub takes no breakpoint. */
   readonly refuses = new Set<bigint>();
@@ -155,6 +157,7 @@ export class FakeTarget implements Target {
   /** Its addresses are physical ones. */
   readVirtual(_cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]> {
     this.#mustBeHalted();
+    this.virtualReads.push(...spans);
     return this.memory.read(spans.map(({ address, length }) => ({ address: phys(address), length })));
   }
 
@@ -177,6 +180,8 @@ export class FakeTarget implements Target {
     this.#mustBeHalted();
     this.#mustStandAt(cpu, pc);
     const stop = this.#leave(cpu, pc);
+    const values = this.#values[cpu.index];
+    if (stop === undefined) values?.set("pc", (values.get("pc") ?? 0n) + 4n);
     await between?.();
     if (stop === undefined) return this.#run();
     this.#running = true;

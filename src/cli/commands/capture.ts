@@ -15,6 +15,7 @@ import { attachQemu } from "../../target/qemu.ts";
 import type { Target } from "../../target/target.ts";
 import { DEFAULT_OUT } from "../defaults.ts";
 import { EXIT, exitCodeOf } from "../exit-code.ts";
+import { withInterrupt } from "../interrupt.ts";
 import { memoryNote } from "../memory-note.ts";
 import { printData, printError, progress } from "../output.ts";
 import { openRecording, type RecordFlags, type Recording } from "../recording.ts";
@@ -228,26 +229,6 @@ export async function snapshotCommand(flags: SnapshotFlags): Promise<number> {
   printData(`wrote ${printable(flags.out)}${error === undefined ? "" : " (partial)"}`);
   if (error !== undefined) printError(error);
   return error === undefined ? EXIT.done : EXIT.failed;
-}
-
-/** Ctrl-C, a polite kill, and the terminal that is closed. */
-const STOP_SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-/** Turns the first Ctrl-C into an abort, so that the guest is left as it was found; the second ends at once. */
-async function withInterrupt<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  // One handler throughout: without any, a second signal would end this program before it could end a launched guest.
-  const onSignal = (): void => {
-    if (controller.signal.aborted) process.exit(EXIT.failed);
-    progress("stopping: leaving the guest as it was found (again to quit at once)");
-    controller.abort(new EbscopeError("interrupted", "Stopped on request"));
-  };
-  for (const name of STOP_SIGNALS) process.on(name, onSignal);
-  try {
-    return await work(controller.signal);
-  } finally {
-    for (const name of STOP_SIGNALS) process.removeListener(name, onSignal);
-  }
 }
 
 function tell(flags: { readonly quiet?: boolean }, text: string): void {

@@ -4,7 +4,7 @@ import type { RegimeName } from "../../aarch64/regime-model.ts";
 import { printable } from "../../base/text.ts";
 import { imageLabel } from "../../diff/owners.ts";
 import type { PointView } from "../../diff/point-view.ts";
-import { Budget } from "../budget.ts";
+import type { Budget } from "../budget.ts";
 import type { Owners } from "../owners.ts";
 import { anyMatches } from "../pattern.ts";
 import {
@@ -34,7 +34,7 @@ interface Judged {
 export function mappingAssertion(subject: Subject, demand: DemandOf<"mappings">): Outcome {
   const { views, undecided } = subject.points(demand.at, ["before"]);
   const exceptions = new Exceptions(demand.except);
-  const budget = new Budget();
+  const budget = subject.budget;
   const judged = views.flatMap((view): Judged[] => {
     const { names, undecided: notInUse } = regimesAt(view, demand.regimes);
     const doubts = { violations: [], undecided: [...doubtsAt(view), ...notInUse] };
@@ -133,10 +133,12 @@ function rangesOf(owners: Owners, { images, sections, runtime }: MemorySelector)
 }
 
 function common(range: AddressRange, others: readonly AddressRange[]): AddressRange[] {
-  return others.flatMap(({ start, end }) => {
-    const [from, to] = [start > range.start ? start : range.start, end < range.end ? end : range.end];
-    return from < to ? [{ start: from, end: to }] : [];
-  });
+  const touching = others.filter(({ start, end }) => start < range.end && end > range.start);
+  return touching.map(({ start, end }) => ({ start: larger(start, range.start), end: -larger(-end, -range.end) }));
+}
+
+function larger(a: bigint, b: bigint): bigint {
+  return a > b ? a : b;
 }
 
 function paged(start: bigint, size: bigint): AddressRange {

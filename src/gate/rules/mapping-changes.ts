@@ -5,7 +5,7 @@ import { hex } from "../../base/hex.ts";
 import type { Coverage, Difference, OwnedMappingChange } from "../../diff/diff.ts";
 import type { MappingSide } from "../../diff/mappings.ts";
 import type { PointView } from "../../diff/point-view.ts";
-import { Budget } from "../budget.ts";
+import type { Budget } from "../budget.ts";
 import type { Span } from "../owners.ts";
 import { pieceText, rangeText, whereOf } from "../pieces.ts";
 import type { DemandOf } from "../policy.ts";
@@ -18,7 +18,7 @@ export async function allChangesExpected(subject: Subject, demand: DemandOf<"all
   const difference = await changesOf(subject, demand);
   if (isMissing(difference)) return outcome([], difference);
   const exceptions = new Exceptions(demand.except);
-  const budget = new Budget();
+  const budget = subject.budget;
   const switched = switchedRegimes(difference);
   const rest = difference.mappings.filter(({ expected, regime }) => expected === null && !switched.has(regime));
   const violations = rest.flatMap((change) => unexpected(subject, difference, change, exceptions, budget));

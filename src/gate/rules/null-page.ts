@@ -1,6 +1,6 @@
 /** `null-page-unmapped`: what goes through a NULL pointer faults. */
 import type { PointView } from "../../diff/point-view.ts";
-import { Budget } from "../budget.ts";
+import type { Budget } from "../budget.ts";
 import { attributesText, joined, lostComplaints, lostIn, piecesIn, pieceText, whereOf } from "../pieces.ts";
 import type { DemandOf } from "../policy.ts";
 import { doubtsAt, type Subject } from "../subject.ts";
@@ -11,7 +11,7 @@ import { isOff, offComplaint } from "./mapping-words.ts";
 export function nullPageUnmapped(subject: Subject, demand: DemandOf<"null-page-unmapped">): Outcome {
   const { views, undecided } = subject.points(demand.at, ["before", "after"]);
   const range = { start: 0n, end: demand.size };
-  const budget = new Budget();
+  const budget = subject.budget;
   const lost = views.flatMap((view) => {
     const regime = view.currentRegime;
     return [...doubtsAt(view), ...lostComplaints(view, regime, lostIn(view.mapAny(regime), range))];

@@ -5,7 +5,7 @@ import { imageLabel } from "../../diff/owners.ts";
 import type { PointView } from "../../diff/point-view.ts";
 import type { ImageDetails } from "../../efi/images.ts";
 import { sectionContents } from "../../efi/sections.ts";
-import { Budget } from "../budget.ts";
+import type { Budget } from "../budget.ts";
 import { attributesText, joined, lostComplaints, lostIn, type Piece, piecesIn, pieceText, whereOf } from "../pieces.ts";
 import type { AddressRange, DemandOf } from "../policy.ts";
 import { Exceptions } from "../selector.ts";
@@ -18,7 +18,7 @@ export function runtimeCodeReadOnly(subject: Subject, demand: DemandOf<"runtime-
   const { views, undecided } = subject.points(demand.at, ["before"]);
   const images = subject.study.images.filter(({ runtime, found }) => runtime && found === "list");
   const exceptions = new Exceptions(demand.except);
-  const budget = new Budget();
+  const budget = subject.budget;
   const judged = views.map((view) => judge(subject, view, images, exceptions, budget));
   return outcome(
     judged.flatMap(({ violations }) => violations),

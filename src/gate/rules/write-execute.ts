@@ -3,7 +3,7 @@ import type { Attributes } from "../../aarch64/attributes.ts";
 import { type Access, either } from "../../aarch64/permissions.ts";
 import type { RegimeName } from "../../aarch64/regime-model.ts";
 import type { PointView } from "../../diff/point-view.ts";
-import { Budget } from "../budget.ts";
+import type { Budget } from "../budget.ts";
 import {
   attributesText,
   EVERYTHING,
@@ -23,7 +23,7 @@ import { isOff, offComplaint, permissionUnknown } from "./mapping-words.ts";
 export function noWriteExecute(subject: Subject, demand: DemandOf<"no-write-execute">): Outcome {
   const { views, undecided } = subject.points(demand.at, ["before"]);
   const exceptions = new Exceptions(demand.except);
-  const budget = new Budget();
+  const budget = subject.budget;
   const judged = views.flatMap((view): Judged[] => {
     const { names, undecided: notInUse } = regimesAt(view, demand.regimes);
     const doubts = { violations: [], undecided: [...doubtsAt(view), ...notInUse] };
