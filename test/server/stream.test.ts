@@ -1,4 +1,5 @@
 /** The stream of events: one order for all, no gap, nothing twice, and slow readers that harm nobody. */
+import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { NewEvent } from "../../src/bridge/ports.ts";
 import type { Handlers } from "../../src/server/handlers.ts";
@@ -150,6 +151,30 @@ describe("a subscription", () => {
     const again = await subscribe(client, { after: params.to });
     await eventually(() => client.sequence(again).at(-1) === 20);
     expect([...client.sequence(name), ...client.sequence(again)]).toEqual([1, 2, 3, ...numbers(8, 20)]);
+  });
+
+  it("that was asked for by a client that went away meanwhile is none", async () => {
+    const handlers: Handlers = {
+      "Memory.read": async ({ address }) => ({ address, bytes: "A".repeat(1 << 20), code: null }),
+    };
+    const own = await serve({ handlers, log, limits: { unsent: 1000 } });
+    const client = await own.open();
+    // All of it in one piece: what comes behind the first answer is held until that is taken.
+    const socket = (client.ws as unknown as { _socket: Socket })._socket;
+    socket.pause();
+    socket.cork();
+    const read = { method: "Memory.read", params: { target: "t1", address: "0x0", length: 1 } };
+    for (let id = 0; id < 20; id++) client.send({ jsonrpc: "2.0", id, ...read });
+    for (let id = 20; id < 300; id++) client.send({ jsonrpc: "2.0", id, method: "Stream.subscribe" });
+    socket.uncork();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.resume();
+    await client.until(({ id }) => id === 10);
+    client.ws.terminate();
+    const other = await own.open();
+    for (let i = 0; i < 20; i++) await other.call("Bridge.version");
+    await eventually(() => log.listeners === 0);
+    await own.stop();
   });
 
   it("ends the connection when the log cannot be read", async () => {
