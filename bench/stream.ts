@@ -10,7 +10,7 @@
  *
  * A delivery is the time from when the event was made to when a client had it, of clients that were subscribed when it was made.
  *
- *   npm run bench:stream [-- --clients 200 --rate 100 --size 2048 --seconds 60 --turn 5 --stalled 20 --json]
+ *   npm run bench:stream [-- --clients 200 --rate 100 --size 2048 --seconds 60 --turn 5 --stalled 20 --alone --json]
  */
 import { fileURLToPath } from "node:url";
 import { ClientsChild, ServerChild } from "./stream/child.ts";
@@ -21,18 +21,25 @@ import { bareServer, ebscopeServer } from "./stream/servers.ts";
 /** Seconds after which an event that has not come counts as lost. */
 const PATIENCE = 20;
 
-const NAMES = ["ebscope", "bare ws", "beside stalled readers", "bare ws, logged"] as const;
-const ROLES = ["ebscope", "bare", "ebscope", "logged"] as const;
-const [EBSCOPE, BARE, BESIDE, LOGGED] = [0, 1, 2, 3] as const;
+const ALL = [
+  { name: "ebscope", role: "ebscope" },
+  { name: "beside stalled readers", role: "ebscope" },
+  { name: "bare ws", role: "bare" },
+  { name: "bare ws, logged", role: "logged" },
+] as const;
+const [EBSCOPE, BESIDE, BARE, LOGGED] = [0, 1, 2, 3] as const;
+/** Those that are compared with each other side by side. */
+const ORDER = flags.alone ? [EBSCOPE, BESIDE] : [BARE, EBSCOPE, BESIDE, LOGGED];
+const CONTENDERS = flags.alone ? ALL.slice(0, BARE) : ALL;
 
 class Run {
   readonly #servers: readonly ServerChild[];
   readonly #crowd: ClientsChild;
-  readonly #turns: Seen[][] = NAMES.map(() => []);
+  readonly #turns: Seen[][] = CONTENDERS.map(() => []);
 
   constructor() {
     const module = fileURLToPath(import.meta.url);
-    this.#servers = NAMES.map((name, i) => new ServerChild(module, ROLES[i] as string, name));
+    this.#servers = CONTENDERS.map(({ role }) => new ServerChild(module, role));
     this.#crowd = new ClientsChild(module);
   }
 
@@ -41,7 +48,7 @@ class Run {
       const places = await Promise.all(this.#servers.map(({ place }) => place));
       this.#crowd.send({ places });
       await wait(Math.min(3, flags.turn));
-      for (const index of this.#servers.keys()) await this.#turn(index);
+      for (const index of ORDER) await this.#turn(index);
       const { rss } = (this.#servers[BESIDE] as ServerChild).vitals;
       const stalled = new StalledReaders(places[BESIDE] as (typeof places)[number], flags.stalled);
       await wait(Math.min(2, flags.turn));
@@ -56,7 +63,7 @@ class Run {
   /** Both of ebscope's servers have the load: each has half of the time. */
   async #rounds(): Promise<void> {
     for (let done = 0; done < flags.seconds; done += 2 * flags.turn) {
-      for (const index of this.#servers.keys()) this.#turns[index]?.push(await this.#turn(index));
+      for (const index of ORDER) this.#turns[index]?.push(await this.#turn(index));
     }
   }
 
@@ -67,7 +74,6 @@ class Run {
     await wait(flags.turn);
     server.send({ run: false });
     this.#crowd.send({ restless: null });
-    await wait(1);
     const missing = await this.#missing(index);
     const seen = (await this.#crowd.report())[index] as Seen;
     return { ...seen, lost: seen.lost + missing };
@@ -75,6 +81,8 @@ class Run {
 
   /** Events that the clients have not got although those that were away came back, and time went by. */
   async #missing(index: number): Promise<number> {
+    // Until it has told its head.
+    await wait(0.3);
     const { head } = (this.#servers[index] as ServerChild).vitals;
     for (let left = PATIENCE; ; left -= 0.2) {
       const missing = Math.max(head - ((await this.#crowd.lasts())[index] as number), 0);
@@ -86,7 +94,7 @@ class Run {
   #print(stalled: { readonly grown: number; readonly hung: number }): void {
     const turns = this.#turns;
     const found = {
-      servers: NAMES.map((name, i) => ({ name, ...totals(turns[i] ?? []), ...this.#costs(i) })),
+      servers: CONTENDERS.map(({ name }, i) => ({ name, ...totals(turns[i] ?? []), ...this.#costs(i) })),
       ratio: this.#ratio(EBSCOPE, BARE),
       ratioLogged: this.#ratio(EBSCOPE, LOGGED),
       ratioStalled: this.#ratio(BESIDE, EBSCOPE),
@@ -152,8 +160,10 @@ function printFound({ servers, ratio, ratioLogged, ratioStalled, grownMiB, stall
     );
   }
   console.log("p99s of turns side by side, medians of the rounds:");
-  goal("ebscope / bare ws", ratio, 1.25);
-  console.log(`  ebscope / bare ws that logs, too: ${ratioLogged.toFixed(2)}`);
+  if (!flags.alone) {
+    goal("ebscope / bare ws", ratio, 1.25);
+    console.log(`  ebscope / bare ws that logs, too: ${ratioLogged.toFixed(2)}`);
+  }
   goal(`beside ${stalled} stalled readers / without`, ratioStalled, 1.2);
   goal("MiB that memory grew beside them", grownMiB, 64);
   console.log(`  (they were connected ${stalledConnections} times: who answers no ping is cut off)`);

@@ -38,15 +38,13 @@ class Child<Out extends object> {
 }
 
 export class ServerChild extends Child<Order> {
-  readonly name: string;
   readonly place: Promise<Place>;
   vitals: Vitals = { rss: 0, cpu: 0, head: 0 };
   /** Bytes. */
   mostRss = 0;
 
-  constructor(module: string, role: string, name: string) {
+  constructor(module: string, role: string) {
     super(module, role);
-    this.name = name;
     this.place = this.next<Place>((message) => "port" in message);
     this.process.on("message", (message: Vitals | Place) => {
       if (!("rss" in message)) return;

@@ -11,6 +11,8 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "60" },
     turn: { type: "string", default: "5" },
     stalled: { type: "string", default: "20" },
+    /** Without the bare servers. */
+    alone: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -26,12 +28,13 @@ export const flags = {
   /** Seconds. */
   turn: Number(values.turn),
   stalled: Number(values.stalled),
+  alone: values.alone,
   json: values.json,
 } as const;
 
 /** The same flags for a process of another role. */
 export function argumentsFor(role: string): string[] {
-  const { json: _json, ...rest } = flags;
+  const { json: _json, alone: _alone, ...rest } = flags;
   return Object.entries({ ...rest, role }).flatMap(([name, value]) => [`--${name}`, String(value)]);
 }
 

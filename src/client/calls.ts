@@ -29,7 +29,7 @@ const MAX_UNANSWERED = 48;
 /** Calls that wait to be sent. */
 const MAX_WAITING = 10_000;
 /** They end when the guest does something. */
-const WITHOUT_DEADLINE: ReadonlySet<MethodName> = new Set(["Capture.wait", "Capture.cancel"]);
+const WITHOUT_DEADLINE: ReadonlySet<MethodName> = new Set(["Capture.wait", "Capture.cancel", "Breakpoint.insert"]);
 
 export class Calls {
   readonly #timeoutMs: number;

@@ -1,5 +1,5 @@
 /** What is no bridge, or a broken one: a clear error, and never a hang or an uncaught exception. */
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { WebSocketServer } from "ws";
 import { type Client, type ClientOptions, connect } from "../../src/client/index.ts";
 import { eventually } from "../server/support/serve.ts";
@@ -250,5 +250,33 @@ describe("random messages", () => {
     }
     expect([...kinds].filter((kind) => !["answered", "protocol-error", "internal"].includes(kind))).toEqual([]);
     expect(kinds.has("protocol-error")).toBe(true);
+  });
+});
+
+describe("a bridge that falls silent", () => {
+  afterEach(() => void vi.useRealTimers());
+
+  it("is asked for a sign of life after half a minute, and left when it gives none", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    let answers = true;
+    const user = await against(({ id }) => (answers ? { jsonrpc: "2.0", id, result: {} } : undefined));
+    const asked = (): number => liar?.received.filter(({ method }) => method === "Bridge.version").length ?? 0;
+    vi.advanceTimersByTime(20_000);
+    expect(asked()).toBe(0);
+    vi.advanceTimersByTime(10_000);
+    await eventually(() => asked() === 1);
+    await user.Target.list();
+    vi.advanceTimersByTime(50_000);
+    await eventually(() => asked() === 2);
+    expect(user.state.kind).toBe("open");
+    await user.Target.list();
+    answers = false;
+    vi.advanceTimersByTime(50_000);
+    await eventually(() => asked() === 3);
+    expect(user.state.kind).toBe("open");
+    const lost = new Promise((resolve) => user.onState(resolve));
+    vi.advanceTimersByTime(10_000);
+    expect(await lost).toMatchObject({ kind: "waiting", error: { code: "connection-lost" } });
+    await eventually(() => user.state.kind === "open");
   });
 });

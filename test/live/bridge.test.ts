@@ -6,8 +6,8 @@ import type { BridgeEvent, EventKind } from "../../src/api/events.ts";
 import type { Result } from "../../src/api/protocol.ts";
 import { type Client, connect } from "../../src/client/index.ts";
 import { openPage } from "../support/chromium.ts";
-import { ebscopeJson, Guest, HANDOFF, temporaryFolder } from "../support/live.ts";
-import { type LiveBridge, pythonReader, servePage, startBridge } from "../support/live-bridge.ts";
+import { ebscopeJson, Guest, HANDOFF, start, temporaryFolder } from "../support/live.ts";
+import { Follower, type LiveBridge, PYTHON, pythonReader, servePage, startBridge } from "../support/live-bridge.ts";
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
@@ -234,5 +234,43 @@ describe("guests of one bridge", () => {
     expect(await bridge.stop()).toBe(0);
     // Both as they were found: none ran.
     expect([await again.status(), await other.status()]).toEqual(["paused", "prelaunch"]);
+  });
+});
+
+describe("the examples", () => {
+  it("follow a handoff as it happens, line by line the same in Python, and end as the capture does", async () => {
+    await using bridge = await startBridge(join(folder.path, "examples"));
+    await using guest = await new Guest({ kernel: HANDOFF, append: "mode=boot-service" }, true).listening();
+    const from = ["--url", bridge.url, "--after", "0", "--token-file", bridge.files.read];
+    using here = new Follower(process.execPath, "--import", "tsx", "examples/stream-register-diffs.ts", ...from);
+    using python = new Follower(PYTHON, "-u", "examples/register_diffs.py", ...from);
+    const access = ["--url", bridge.url, "--token-file", bridge.files.control];
+    const handoff = start(process.execPath, [
+      "--import",
+      "tsx",
+      "examples/wait-for-handoff.ts",
+      "--gdb",
+      guest.address,
+      "--watch",
+      "2",
+      ...access,
+    ]);
+    const { code, stdout, stderr } = await handoff.finished;
+    expect({ code, stderr }).toMatchObject({ code: 3, stderr: expect.stringMatching(/^it returned EFI_SUCCESS$/m) });
+    expect(stdout).toMatch(/^error: kernel\+0x\w+ called gBS->Stall after ExitBootServices/);
+
+    await using client = await connect({ url: bridge.url, token: bridge.read });
+    const seen = new Seen(client, "target.detached");
+    await seen.done;
+    const changes = seen.of("registers.changed");
+    const last = new RegExp(
+      `^${changes.at(-1)?.seq} t1 cpu0 ${changes.at(-1)?.data.registers.at(-1)?.name}: .*\n`,
+      "m",
+    );
+    await Promise.all([here.shows(last), python.shows(last)]);
+    expect(here.stdout.trimEnd().split("\n")).toHaveLength(
+      changes.reduce((n, { data }) => n + data.registers.length, 0),
+    );
+    expect(python.stdout).toBe(here.stdout);
   });
 });

@@ -1,5 +1,5 @@
 /** A bridge as its users start it, for the live tests. */
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -12,6 +12,8 @@ export interface LiveBridge extends AsyncDisposable {
   readonly http: string;
   readonly control: string;
   readonly read: string;
+  /** Where these tokens lie. */
+  readonly files: { readonly control: string; readonly read: string };
   /** GET with the token for reading. */
   get(path: string): Promise<Response>;
   /** As Ctrl-C does; its exit code. */
@@ -19,7 +21,7 @@ export interface LiveBridge extends AsyncDisposable {
 }
 
 /** The one that the system's packages are for. */
-const PYTHON = "/usr/bin/python3";
+export const PYTHON = "/usr/bin/python3";
 const EBSCOPE = join(ROOT, "dist/src/cli/main.js");
 
 /** `ebscope serve --json` on any free port. */
@@ -55,12 +57,37 @@ export async function startBridge(data: string, ...args: readonly string[]): Pro
     return ended.finally(() => clearTimeout(timer));
   };
   const get = (path: string): Promise<Response> => fetch(http + path, { headers: { authorization: `Bearer ${read}` } });
-  return { url, http, control, read, get, stop, [Symbol.asyncDispose]: async () => void (await stop()) };
+  return { url, http, control, read, files: tokens, get, stop, [Symbol.asyncDispose]: async () => void (await stop()) };
 }
 
 /** Reads the events up to the first of a kind, in Python. */
 export function pythonReader({ url, read }: LiveBridge, last: string): Running {
   return start(PYTHON, [join(ROOT, "test/support/clients/read_events.py"), url, read, last]);
+}
+
+/** A program that follows a bridge, and what it has printed so far. */
+export class Follower implements Disposable {
+  stdout = "";
+  readonly #child: ChildProcess;
+
+  constructor(program: string, ...args: readonly string[]) {
+    this.#child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"], cwd: ROOT });
+    this.#child.stdout?.on("data", (chunk) => {
+      this.stdout += chunk;
+    });
+  }
+
+  /** Waits until it has printed something that matches. */
+  async shows(pattern: RegExp): Promise<void> {
+    for (let tries = 0; !pattern.test(this.stdout); tries++) {
+      if (tries === 600) throw new Error(`no ${pattern} within a minute in:\n${this.stdout.slice(-2000)}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill();
+  }
 }
 
 /** The built client and an empty page, for a browser: at http://localhost:PORT/. */
