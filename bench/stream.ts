@@ -8,7 +8,7 @@
  * - `bare ws`: events come from memory, and nothing is written;
  * - `bare ws, logged`: each event is written and synced before it is sent, as ebscope does.
  *
- * A delivery is the time from when the event was made to when a client had it, of clients that were subscribed when it was made.
+ * A delivery is the time from when an event was due to when a client had it, of clients that were subscribed then.
  *
  *   npm run bench:stream [-- --clients 200 --rate 100 --size 2048 --seconds 60 --turn 5 --stalled 20 --alone --json]
  */

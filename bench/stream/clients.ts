@@ -131,7 +131,8 @@ export class StalledReaders {
 
   constructor(place: Place, count: number) {
     this.#place = place;
-    for (let i = 0; i < count; i++) this.#connect();
+    // One after the other: those that read the same at the same time would be sent the same bytes of memory.
+    for (let i = 0; i < count; i++) setTimeout(() => this.#connect(), i * 75);
   }
 
   end(): void {
@@ -140,6 +141,7 @@ export class StalledReaders {
   }
 
   #connect(): void {
+    if (this.#ended) return;
     const { port, token } = this.#place;
     const ws = new WebSocket(`ws://127.0.0.1:${port}/rpc`, { headers: { authorization: `Bearer ${token}` } });
     this.#sockets.add(ws);
@@ -151,7 +153,7 @@ export class StalledReaders {
     });
     ws.on("close", () => {
       this.#sockets.delete(ws);
-      if (!this.#ended) setTimeout(() => this.#connect(), 100);
+      setTimeout(() => this.#connect(), 100);
     });
   }
 }

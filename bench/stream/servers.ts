@@ -12,13 +12,19 @@ import { makeTokens } from "../../src/server/security/tokens.ts";
 import { startServer } from "../../src/server/server.ts";
 import { flags, KEPT, now, type Order, type Place, type Vitals } from "./common.ts";
 
-/** Events that are there before any client: more than a connection's buffers hold, for readers that ask for all and take nothing. */
-const BEFOREHAND = 6000;
+/**
+ * Events that are there before any client: more than the log keeps in memory, and than the buffers of a connection hold, for readers that ask
+ * for all and take nothing.
+ */
+const BEFOREHAND = 10_000;
 const PADDING = "x".repeat(flags.size);
 
 type Make = (text: string) => void;
 
-/** Makes events at the rate that was asked for, while it is on. */
+/**
+ * Makes events at the rate that was asked for, while it is on. An event has the time at which it was due, as something outside would have made
+ * it then: a server that is held up for a while is not to be the one that tells when events happen (coordinated omission).
+ */
 function producer(make: Make): (on: boolean) => void {
   let timer: NodeJS.Timeout | undefined;
   return (on) => {
@@ -26,10 +32,10 @@ function producer(make: Make): (on: boolean) => void {
     if (!on) return;
     let made = 0;
     const start = now();
+    const due = (): number => Math.round(start + (made / flags.rate) * 1e9);
     timer = setInterval(() => {
-      const due = ((now() - start) / 1e9) * flags.rate;
-      for (; made < due; made++) make(`${now()} ${PADDING}`);
-    }, 2);
+      for (; due() <= now(); made++) make(`${due()} ${PADDING}`);
+    }, 1);
   };
 }
 
@@ -37,6 +43,8 @@ function serveOrders(place: Place, make: Make, head: () => number): void {
   const produce = producer(make);
   process.on("message", ({ run }: Order) => produce(run));
   process.on("disconnect", () => process.exit());
+  // The last of them may come when nobody listens any more.
+  process.on("error", () => process.exit());
   process.send?.(place);
   setInterval(() => {
     const { user, system } = process.cpuUsage();

@@ -45,7 +45,7 @@ export const DEFAULT_LIMITS: Limits = {
   requestsPerSecond: 1000,
   requestBurst: 2000,
   subscriptions: 16,
-  unsent: 1 << 20,
+  unsent: 1 << 18,
   behind: 8192,
   unreadAnswers: 128 << 20,
   answer: 64 << 20,

@@ -279,6 +279,9 @@ describe("docs/api.md", () => {
     expect(api).toContain(`| calls that are not answered | ${callsInFlight} |`);
     expect(api).toContain(`| subscriptions | ${subscriptions} |`);
     expect(api).toContain(`| an answer, or the answers to one batch | ${answer / 2 ** 20} MiB |`);
+    const { httpRequests, httpStreams, idle } = DEFAULT_LIMITS;
+    expect(api).toContain(`${httpRequests} requests and ${httpStreams} streams of events`);
+    expect(api).toContain(`for ${idle / 60_000} minutes`);
     expect(api).toContain(`a list of at most ${batch} of them`);
     expect(api).toContain(`more than ${behind.toLocaleString("en")}\nevents`);
   });

@@ -5,14 +5,15 @@ import { plural, printable } from "../../base/text.ts";
 import { type Bridge, createBridge } from "../../bridge/bridge.ts";
 import type { CaptureStore } from "../../bridge/ports.ts";
 import { type DurableEventLog, openStore } from "../../bridge/store/index.ts";
-import { buildReport, type Report, renderHtml, renderMarkdown } from "../../report/index.ts";
+import { type Report, renderHtml, renderMarkdown } from "../../report/index.ts";
 import type { CaptureForms } from "../../server/handlers.ts";
 import type { Listen } from "../../server/listen.ts";
 import { allowedName } from "../../server/security/names.ts";
 import { makeTokens, type TokenFiles, writeTokens } from "../../server/security/tokens.ts";
 import { startServer } from "../../server/server.ts";
+import { reportOf } from "../commands/report.ts";
 import { printData, printError, progress } from "../output.ts";
-import { CREATED_BY, VERSION } from "../version.ts";
+import { VERSION } from "../version.ts";
 import { curlTo, type ListenFlags, placesOf, shellWord, urlOf } from "./places.ts";
 import type { Stopping } from "./stopping.ts";
 
@@ -58,10 +59,8 @@ function tellDamage({ cut, damage }: DurableEventLog): void {
 }
 
 function formsOf({ captures }: Bridge, store: CaptureStore): CaptureForms {
-  const report = async (id: string): Promise<Report> => {
-    const [study, difference] = [await captures.study(id), await captures.difference(id, {})];
-    return buildReport(study, difference, { file: `${id}.ebs`, version: CREATED_BY });
-  };
+  const report = async (id: string): Promise<Report> =>
+    reportOf(await captures.study(id), await captures.difference(id, {}), `${id}.ebs`);
   return {
     html: async (id) => renderHtml(await report(id)),
     markdown: async (id) => renderMarkdown(await report(id)),
