@@ -201,7 +201,10 @@ export class Guest {
     });
   }
 
-  async #lend<T>(capture: string | null, work: (target: Target, note: (point: Point) => void) => Promise<T>): Promise<T> {
+  async #lend<T>(
+    capture: string | null,
+    work: (target: Target, note: (point: Point) => void) => Promise<T>,
+  ): Promise<T> {
     const ran = this.#state.kind === "running";
     const lent = new LentTarget(this.#target);
     let noted: Promise<void> = Promise.resolve();
