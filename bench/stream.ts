@@ -166,7 +166,7 @@ function printFound({ servers, ratio, ratioLogged, ratioStalled, grownMiB, stall
   }
   goal(`beside ${stalled} stalled readers / without`, ratioStalled, 1.2);
   goal("MiB that memory grew beside them", grownMiB, 64);
-  console.log(`  (they were connected ${stalledConnections} times: who answers no ping is cut off)`);
+  console.log(`  (${stalledConnections} of them, one after the other)`);
 }
 
 function goal(what: string, seen: number, most: number): void {

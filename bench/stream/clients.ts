@@ -122,7 +122,10 @@ export function clients(): void {
   process.on("disconnect", () => process.exit());
 }
 
-/** Readers that ask for all events and take none. A server that cuts them off for that has them back at once. */
+/** Seconds that a reader hangs before another one takes its place; who answers no ping is cut off after 40 at the earliest. */
+const HANGS = 30;
+
+/** Readers that ask for all events and take none. One that was cut off would not know it, as it does not read: each gives way after a while. */
 export class StalledReaders {
   readonly #place: Place;
   readonly #sockets = new Set<WebSocket>();
@@ -151,7 +154,9 @@ export class StalledReaders {
       ws.send(subscription(token, 0));
       ws.pause();
     });
+    const away = setTimeout(() => ws.terminate(), HANGS * 1000);
     ws.on("close", () => {
+      clearTimeout(away);
       this.#sockets.delete(ws);
       setTimeout(() => this.#connect(), 100);
     });

@@ -97,7 +97,7 @@ describe("the routes", () => {
 
   it("do not wait for ever for one who asks and takes nothing", async () => {
     const file = new Uint8Array(64 << 20);
-    const own = await serve({ forms: { ...FORMS, file: async () => file }, limits: { idle: 100, httpRequests: 1 } });
+    const own = await serve({ forms: { ...FORMS, file: async () => file }, limits: { idle: 1500, httpRequests: 1 } });
     const raw = new RawSocket({ port: own.port });
     raw.socket.pause();
     const asked = `Host: localhost:${own.port}\r\nAuthorization: Bearer ${own.tokens.read}\r\n\r\n`;

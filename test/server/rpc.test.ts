@@ -274,19 +274,6 @@ describe("the answers to a batch", () => {
     ]);
     await own.stop();
   });
-
-  it("do not end the bridge when they come to more than a string can hold", async () => {
-    const bytes = "A".repeat(30 << 20);
-    const handlers: Handlers = { "Memory.read": async ({ address }) => ({ address, bytes, code: null }) };
-    const own = await serve({ handlers });
-    const [caller, other] = [await own.open(), await own.open()];
-    caller.send(Array.from({ length: 32 }, (_, id) => read(id, 1)));
-    await caller.until(({ id }) => id === 31);
-    expect(caller.messages.filter(({ result }) => result !== undefined).length).toBe(2);
-    expect(caller.messages.filter(({ error }) => error?.data.code === "answer-too-large").length).toBe(30);
-    expect((await other.call("Bridge.version")).result.name).toBe("ebscope");
-    await own.stop();
-  });
 });
 
 describe("the budget of a connection", () => {
