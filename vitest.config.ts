@@ -5,7 +5,7 @@ const A_GUEST = 180_000;
 
 /** Live tests that launch their guests paused and wait for no moment: two files at a time are as good as one. */
 const PAIRS = [
-  ...["address-translation", "causes", "firmware", "guest-modes", "linux"],
+  ...["address-translation", "bridge", "browser-origin", "causes", "firmware", "guest-modes", "linux"],
   ...["machines", "memory-map", "symbols", "translation", "xen"],
 ].map((name) => `test/live/${name}.test.ts`);
 

@@ -1,432 +1,180 @@
 /**
- * The stream of events beside a bare `ws` server that does the same: so many clients, so many events a second of so many bytes, clients that go
- * away at random and come back for what they missed. Turn and turn about in one run, each server in a process of its own, all clients in another.
+ * The stream of events beside bare `ws` servers that do the same: so many clients, so many events a second of so many bytes, clients that go
+ * away at random and come back for what they missed. Turn and turn about in one run, each server in a process of its own, all clients in
+ * another:
  *
- * A delivery is the time from when the event was made to when a client had it, of clients that were there when it was made. ebscope's events go
- * through the durable log (written and synced before they are told) with `--log disk`; the bare server writes nothing, so that `--log memory`
- * is what is held against it.
+ * - `ebscope`: its server over its log, in which each event is on disk before anybody is told of it;
+ * - `beside stalled readers`: another one, on which readers hang that asked for everything and take nothing;
+ * - `bare ws`: events come from memory, and nothing is written;
+ * - `bare ws, logged`: each event is written and synced before it is sent, as ebscope does.
  *
- *   npm run bench:stream [-- --clients 200 --rate 100 --size 2048 --seconds 60 --stalled 20 --log memory|disk]
+ * A delivery is the time from when an event was due to when a client had it, of clients that were subscribed then.
+ *
+ *   npm run bench:stream [-- --clients 200 --rate 100 --size 2048 --seconds 60 --turn 5 --stalled 20 --alone --json]
  */
-import { type ChildProcess, fork } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
-import { WebSocket, WebSocketServer } from "ws";
-import type { BridgeEvent } from "../src/api/events.ts";
-import type { EventLog, LoggedEvent, NewEvent } from "../src/bridge/ports.ts";
-import { openEventLog } from "../src/bridge/store/event-log.ts";
-import { makeTokens } from "../src/server/security/tokens.ts";
-import { startServer } from "../src/server/server.ts";
+import { ClientsChild, ServerChild } from "./stream/child.ts";
+import { clients, StalledReaders } from "./stream/clients.ts";
+import { flags, type Seen, wait } from "./stream/common.ts";
+import { bareServer, ebscopeServer } from "./stream/servers.ts";
 
-const { values: flags } = parseArgs({
-  options: {
-    role: { type: "string", default: "main" },
-    clients: { type: "string", default: "200" },
-    rate: { type: "string", default: "100" },
-    size: { type: "string", default: "2048" },
-    seconds: { type: "string", default: "60" },
-    stalled: { type: "string", default: "20" },
-    log: { type: "string", default: "memory" },
-  },
-});
-const [CLIENTS, RATE, SIZE] = [Number(flags.clients), Number(flags.rate), Number(flags.size)];
-/** Seconds of one turn. */
-const TURN = 5;
-/** Events that the bare server keeps for clients that come back. */
-const KEPT = 20_000;
+/** Seconds after which an event that has not come counts as lost. */
+const PATIENCE = 20;
 
-type Order = { readonly run: boolean } | { readonly stall: number };
-type Place = { readonly port: number; readonly token: string };
-type FromServer = { readonly place: Place } | { readonly rss: number; readonly cpu: number };
-type ClientOrder =
-  | { readonly places: readonly Place[] }
-  | { readonly turn: number | null }
-  | { readonly results: true };
+const ALL = [
+  { name: "ebscope", role: "ebscope" },
+  { name: "beside stalled readers", role: "ebscope" },
+  { name: "bare ws", role: "bare" },
+  { name: "bare ws, logged", role: "logged" },
+] as const;
+const [EBSCOPE, BESIDE, BARE, LOGGED] = [0, 1, 2, 3] as const;
+/** Those that are compared with each other side by side. */
+const ORDER = flags.alone ? [EBSCOPE, BESIDE] : [BARE, EBSCOPE, BESIDE, LOGGED];
+const CONTENDERS = flags.alone ? ALL.slice(0, BARE) : ALL;
 
-/** What one server's clients saw. */
-interface Seen {
-  readonly deliveries: number[];
-  events: number;
-  lost: number;
-  twice: number;
-  comebacks: number;
-  lagged: number;
+class Run {
+  readonly #servers: readonly ServerChild[];
+  readonly #crowd: ClientsChild;
+  readonly #turns: Seen[][] = CONTENDERS.map(() => []);
+
+  constructor() {
+    const module = fileURLToPath(import.meta.url);
+    this.#servers = CONTENDERS.map(({ role }) => new ServerChild(module, role));
+    this.#crowd = new ClientsChild(module);
+  }
+
+  async run(): Promise<void> {
+    try {
+      const places = await Promise.all(this.#servers.map(({ place }) => place));
+      this.#crowd.send({ places });
+      await wait(Math.min(3, flags.turn));
+      for (const index of ORDER) await this.#turn(index);
+      const { rss } = (this.#servers[BESIDE] as ServerChild).vitals;
+      const stalled = new StalledReaders(places[BESIDE] as (typeof places)[number], flags.stalled);
+      await wait(Math.min(2, flags.turn));
+      await this.#rounds();
+      stalled.end();
+      this.#print({ grown: (this.#servers[BESIDE] as ServerChild).mostRss - rss, hung: stalled.connections });
+    } finally {
+      for (const child of [...this.#servers, this.#crowd]) child.process.disconnect();
+    }
+  }
+
+  /** Both of ebscope's servers have the load: each has half of the time. */
+  async #rounds(): Promise<void> {
+    for (let done = 0; done < flags.seconds; done += 2 * flags.turn) {
+      for (const index of ORDER) this.#turns[index]?.push(await this.#turn(index));
+    }
+  }
+
+  async #turn(index: number): Promise<Seen> {
+    const server = this.#servers[index] as ServerChild;
+    server.send({ run: true });
+    this.#crowd.send({ restless: index });
+    await wait(flags.turn);
+    server.send({ run: false });
+    this.#crowd.send({ restless: null });
+    const missing = await this.#missing(index);
+    const seen = (await this.#crowd.report())[index] as Seen;
+    return { ...seen, lost: seen.lost + missing };
+  }
+
+  /** Events that the clients have not got although those that were away came back, and time went by. */
+  async #missing(index: number): Promise<number> {
+    // Until it has told its head.
+    await wait(0.3);
+    const { head } = (this.#servers[index] as ServerChild).vitals;
+    for (let left = PATIENCE; ; left -= 0.2) {
+      const missing = Math.max(head - ((await this.#crowd.lasts())[index] as number), 0);
+      if (missing === 0 || left <= 0) return missing;
+      await wait(0.2);
+    }
+  }
+
+  #print(stalled: { readonly grown: number; readonly hung: number }): void {
+    const turns = this.#turns;
+    const found = {
+      servers: CONTENDERS.map(({ name }, i) => ({ name, ...totals(turns[i] ?? []), ...this.#costs(i) })),
+      ratio: this.#ratio(EBSCOPE, BARE),
+      ratioLogged: this.#ratio(EBSCOPE, LOGGED),
+      ratioStalled: this.#ratio(BESIDE, EBSCOPE),
+      grownMiB: stalled.grown / 2 ** 20,
+      stalledConnections: stalled.hung,
+    };
+    if (flags.json) console.log(JSON.stringify(found));
+    else printFound(found);
+  }
+
+  #costs(index: number): { rssMiB: number; cpu: number } {
+    const { mostRss, vitals } = this.#servers[index] as ServerChild;
+    return { rssMiB: mostRss / 2 ** 20, cpu: vitals.cpu };
+  }
+
+  /** Of the p99s of turns that were side by side, the median. */
+  #ratio(one: number, other: number): number {
+    const p99 = (index: number, round: number): number => this.#turns[index]?.[round]?.deliveries.p99 ?? Number.NaN;
+    return median((this.#turns[one] ?? []).map((_, round) => p99(one, round) / p99(other, round)));
+  }
 }
 
-/** Nanoseconds of a clock that all processes of the machine share. */
-function now(): number {
-  return Number(process.hrtime.bigint());
-}
-
-/** Calls `make` so many times a second while it is on. */
-function producer(make: (text: string) => void): (on: boolean) => void {
-  const padding = "x".repeat(SIZE);
-  let timer: NodeJS.Timeout | undefined;
-  return (on) => {
-    clearInterval(timer);
-    if (!on) return;
-    let made = 0;
-    const start = now();
-    timer = setInterval(() => {
-      const due = ((now() - start) / 1e9) * RATE;
-      for (; made < due; made++) make(`${now()} ${padding}`);
-    }, 2);
+function totals(turns: readonly Seen[]) {
+  const sum = (of: (turn: Seen) => number): number => turns.reduce((all, each) => all + of(each), 0);
+  return {
+    p50: median(turns.map(({ deliveries }) => deliveries.p50)),
+    p99: median(turns.map(({ deliveries }) => deliveries.p99)),
+    most: Math.max(...turns.map(({ deliveries }) => deliveries.most)),
+    deliveries: sum(({ deliveries }) => deliveries.count),
+    events: sum(({ events }) => events),
+    lost: sum(({ lost }) => lost),
+    twice: sum(({ twice }) => twice),
+    lagged: sum(({ lagged }) => lagged),
+    comebacks: sum(({ comebacks }) => comebacks),
   };
 }
 
-function serveOrders(produce: (on: boolean) => void): void {
-  process.on("message", (order: Order) => {
-    if ("run" in order) produce(order.run);
-  });
-  process.on("disconnect", () => process.exit());
-  setInterval(() => {
-    const { user, system } = process.cpuUsage();
-    process.send?.({ rss: process.memoryUsage().rss, cpu: (user + system) / 1e6 } satisfies FromServer);
-  }, 250);
+type ServerFound = ReturnType<typeof totals> & {
+  readonly name: string;
+  readonly rssMiB: number;
+  readonly cpu: number;
+};
+
+interface Found {
+  readonly servers: readonly ServerFound[];
+  readonly ratio: number;
+  readonly ratioLogged: number;
+  readonly ratioStalled: number;
+  readonly grownMiB: number;
+  readonly stalledConnections: number;
 }
 
-/** A log without a disk: what the server costs by itself. */
-class MemoryLog implements EventLog {
-  readonly #events: LoggedEvent[] = [];
-  readonly #listeners = new Set<(events: readonly LoggedEvent[]) => void>();
-  head = 0;
-
-  get oldest(): number {
-    return this.head - this.#events.length + 1;
-  }
-
-  async append(event: NewEvent): Promise<LoggedEvent> {
-    const whole = { seq: ++this.head, time: new Date().toISOString(), ...event } as BridgeEvent;
-    const logged = { event: whole, json: JSON.stringify(whole) };
-    this.#events.push(logged);
-    if (this.#events.length > KEPT) this.#events.shift();
-    for (const listener of this.#listeners) listener([logged]);
-    return logged;
-  }
-
-  async read(from: number, to: number): Promise<readonly LoggedEvent[]> {
-    return this.#events.slice(from - this.oldest, to - this.oldest + 1);
-  }
-
-  listen(listener: (events: readonly LoggedEvent[]) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
-  }
-
-  async close(): Promise<void> {
-    this.#listeners.clear();
-  }
-}
-
-async function ebscopeServer(): Promise<void> {
-  const folder = mkdtempSync(join(tmpdir(), "ebscope-bench-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-  const log = flags.log === "disk" ? await openEventLog(folder) : new MemoryLog();
-  const tokens = makeTokens();
-  const forms = { html: refuse, markdown: refuse, file: refuse };
-  const listen = [{ address: "127.0.0.1", port: 0 }];
-  const server = await startServer({ handlers: {}, log, forms, tokens, version: "bench", listen });
-  const [place] = server.places;
-  serveOrders(
-    producer((text) => void log.append({ kind: "capture.progress", target: "t1", capture: "c1", data: { text } })),
-  );
-  process.send?.({ place: { port: (place as { port: number }).port, token: tokens.read } } satisfies FromServer);
-}
-
-async function refuse(): Promise<never> {
-  throw new Error("there are no captures here");
-}
-
-/** As little as it takes: a list of texts, sent to everybody; `?after=` sends those behind it first. */
-async function bareServer(): Promise<void> {
-  const texts: string[] = [];
-  let head = 0;
-  const http = createServer();
-  const wss = new WebSocketServer({ server: http });
-  wss.on("connection", (ws, request) => {
-    const after = Number(new URL(request.url ?? "", "http://x").searchParams.get("after"));
-    for (let seq = after + 1; seq <= head; seq++) ws.send(texts[seq - 1 - (head - texts.length)] ?? "");
-  });
-  await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
-  serveOrders(
-    producer((text) => {
-      head++;
-      const event = {
-        seq: head,
-        time: new Date().toISOString(),
-        kind: "capture.progress",
-        target: "t1",
-        data: { text },
-      };
-      const json = JSON.stringify({ jsonrpc: "2.0", method: "Stream.event", params: { subscription: "s1", event } });
-      texts.push(json);
-      if (texts.length > KEPT) texts.shift();
-      for (const client of wss.clients) if (client.readyState === WebSocket.OPEN) client.send(json);
-    }),
-  );
-  process.send?.({ place: { port: (http.address() as AddressInfo).port, token: "" } } satisfies FromServer);
-}
-
-/** One of many clients of one server. */
-class BenchClient {
-  readonly #place: Place;
-  readonly #seen: Seen;
-  #ws: WebSocket | undefined;
-  #last = 0;
-  /** When it was there again. */
-  #since = 0;
-  #leave: NodeJS.Timeout | undefined;
-
-  constructor(place: Place, seen: Seen) {
-    this.#place = place;
-    this.#seen = seen;
-    this.#connect();
-  }
-
-  /** Whether it goes away now and then. */
-  restless(on: boolean): void {
-    clearTimeout(this.#leave);
-    if (!on) return;
-    const wait = -Math.log(1 - Math.random()) * 10_000;
-    this.#leave = setTimeout(() => {
-      this.#goAway();
-      this.restless(true);
-    }, wait);
-  }
-
-  #goAway(): void {
-    if (this.#ws === undefined) return;
-    this.#seen.comebacks++;
-    this.#ws.removeAllListeners("message");
-    this.#ws.terminate();
-    this.#ws = undefined;
-    setTimeout(() => this.#connect(), Math.random() * 500);
-  }
-
-  #connect(): void {
-    const { port, token } = this.#place;
-    const bare = token === "";
-    const url = bare ? `ws://127.0.0.1:${port}/?after=${this.#last}` : `ws://127.0.0.1:${port}/rpc`;
-    const ws = new WebSocket(url, { headers: { authorization: `Bearer ${token}` }, perMessageDeflate: false });
-    this.#ws = ws;
-    const params = { after: this.#last };
-    if (!bare)
-      ws.on("open", () => ws.send(JSON.stringify({ jsonrpc: "2.0", id: 1, method: "Stream.subscribe", params })));
-    ws.on("open", () => {
-      this.#since = now();
-    });
-    ws.on("message", (data) => this.#take(data as Buffer));
-    ws.on("error", () => undefined);
-  }
-
-  /** Looks for what it needs in the bytes, for both servers alike: parsing all of it would be what is measured. */
-  #take(data: Buffer): void {
-    const head = data.toString("latin1", 0, 256);
-    if (head.includes("Stream.lagged")) this.#seen.lagged++;
-    const seq = Number(/"seq":(\d+)/.exec(head)?.[1]);
-    const made = Number(/"text":"(\d+) /.exec(head)?.[1]);
-    if (!(seq > 0)) return;
-    this.#seen.events++;
-    if (seq <= this.#last) this.#seen.twice++;
-    else this.#seen.lost += seq - this.#last - 1;
-    this.#last = Math.max(seq, this.#last);
-    if (made > this.#since) this.#seen.deliveries.push((now() - made) / 1e6);
-  }
-}
-
-function clients(): void {
-  const seen: Seen[] = [];
-  const all: BenchClient[][] = [];
-  process.on("message", (order: ClientOrder) => {
-    if ("places" in order) {
-      for (const place of order.places) {
-        const own: Seen = { deliveries: [], events: 0, lost: 0, twice: 0, comebacks: 0, lagged: 0 };
-        seen.push(own);
-        all.push(Array.from({ length: CLIENTS }, () => new BenchClient(place, own)));
-      }
-    } else if ("turn" in order) {
-      for (const [server, some] of all.entries()) {
-        for (const client of some) client.restless(order.turn === server);
-      }
-    } else {
-      process.send?.(seen.map((each) => ({ ...each, deliveries: summary(each.deliveries) })));
-      for (const each of seen) each.deliveries.length = 0;
-    }
-  });
-  process.on("disconnect", () => process.exit());
-}
-
-/** Milliseconds. */
-interface Summary {
-  readonly count: number;
-  readonly p50: number;
-  readonly p99: number;
-  readonly most: number;
-}
-
-type Results = readonly (Omit<Seen, "deliveries"> & { readonly deliveries: Summary })[];
-
-function summary(times: readonly number[]): Summary {
-  const sorted = Float64Array.from(times).sort();
-  const at = (part: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? 0;
-  return { count: sorted.length, p50: at(0.5), p99: at(0.99), most: at(1) };
-}
-
-/** Clients that subscribe and never read. */
-function stalledReaders(count: number, { port, token }: Place): WebSocket[] {
-  return Array.from({ length: count }, () => {
-    const ws = new WebSocket(`ws://127.0.0.1:${port}/rpc`, { headers: { authorization: `Bearer ${token}` } });
-    ws.on("error", () => undefined);
-    ws.on("open", () => {
-      ws.send('{"jsonrpc":"2.0","id":1,"method":"Stream.subscribe","params":{}}');
-      ws.pause();
-    });
-    return ws;
-  });
-}
-
-class Child {
-  readonly process: ChildProcess;
-  rss = 0;
-  most = 0;
-  /** Seconds of a processor. */
-  cpu = 0;
-
-  constructor(role: string) {
-    const options = Object.entries({ ...flags, role }).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    this.process = fork(fileURLToPath(import.meta.url), options);
-    this.process.on("message", (message: FromServer) => {
-      if (!("rss" in message)) return;
-      this.rss = message.rss;
-      this.cpu = message.cpu;
-      this.most = Math.max(this.most, message.rss);
-    });
-  }
-
-  async place(): Promise<Place> {
-    const message = await this.next<{ place: Place }>(
-      (each) => typeof each === "object" && "place" in (each as object),
-    );
-    return message.place;
-  }
-
-  next<T>(fits: (message: unknown) => boolean): Promise<T> {
-    return new Promise((resolve) => {
-      const look = (message: unknown): void => {
-        if (!fits(message)) return;
-        this.process.off("message", look);
-        resolve(message as T);
-      };
-      this.process.on("message", look);
-    });
-  }
-
-  send(order: Order | ClientOrder): void {
-    this.process.send(order);
-  }
-}
-
-async function main(): Promise<void> {
-  const servers = [new Child("ebscope"), new Child("bare")];
-  const crowd = new Child("clients");
-  try {
-    const places = await Promise.all(servers.map((server) => server.place()));
-    crowd.send({ places });
-    await wait(3);
-    await turns(servers, crowd, TURN * 2);
-    console.log(`${CLIENTS} clients × ${RATE} events/s × ${SIZE} bytes, ${flags.seconds} s each, log: ${flags.log}`);
-    const times = await turns(servers, crowd, Number(flags.seconds));
-    print(["ebscope", "bare ws"], times, await results(crowd), servers);
-    const ratios = times.map(([ours, bare]) => (ours?.p99 ?? 0) / (bare?.p99 ?? 1));
-    goal("p99 of ebscope / bare ws, median of the turns", median(ratios), 1.25);
-    await withStalled(servers[0] as Child, crowd, places[0] as Place);
-  } finally {
-    for (const child of [...servers, crowd]) child.process.disconnect();
-  }
-}
-
-/** The same load on ebscope without and with readers that stop reading, turn and turn about. */
-async function withStalled(server: Child, crowd: Child, place: Place): Promise<void> {
-  const count = Number(flags.stalled);
-  const times: [number[], number[]] = [[], []];
-  let grown = 0;
-  for (let done = 0; done < Number(flags.seconds); done += 2 * TURN) {
-    const before = await turn(server, crowd, 0);
-    const rss = server.rss;
-    server.most = rss;
-    const stalled = stalledReaders(count, place);
-    await wait(1);
-    const during = await turn(server, crowd, 0);
-    grown = Math.max(grown, server.most - rss);
-    for (const ws of stalled) ws.terminate();
-    times[0].push(before.p99);
-    times[1].push(during.p99);
-  }
-  console.log(`${count} readers that stop reading beside them`);
-  const [without, beside] = times.map(median);
-  console.log(`  median p99 of the turns without them ${without?.toFixed(2)} ms, beside them ${beside?.toFixed(2)} ms`);
-  goal("p99 beside them / without", (beside ?? 0) / (without ?? 1), 1.2);
-  goal("growth of memory in MiB", grown / 2 ** 20, 64);
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
-}
-
-/** What the clients of one server saw in one turn of it. */
-async function turn(server: Child, crowd: Child, index: number): Promise<Summary> {
-  server.send({ run: true });
-  crowd.send({ turn: index });
-  await wait(TURN);
-  server.send({ run: false });
-  crowd.send({ turn: null });
-  await wait(1);
-  return ((await results(crowd))[index] as Results[number]).deliveries;
-}
-
-/** Turn by turn, server by server. */
-async function turns(servers: readonly Child[], crowd: Child, seconds: number): Promise<Summary[][]> {
-  const all: Summary[][] = [];
-  for (let done = 0; done < seconds; done += TURN) {
-    const times: Summary[] = [];
-    for (const [index, server] of servers.entries()) times.push(await turn(server, crowd, index));
-    all.push(times);
-  }
-  return all;
-}
-
-function results(crowd: Child): Promise<Results> {
-  const found = crowd.next<Results>(Array.isArray);
-  crowd.send({ results: true });
-  return found;
-}
-
-function print(names: readonly string[], times: Summary[][], seen: Results, servers: readonly Child[]): void {
-  for (const [i, name] of names.entries()) {
-    const [own, child, each] = [times.map((one) => one[i] as Summary), servers[i] as Child, seen[i] as Results[number]];
-    const [p50, p99] = [median(own.map((one) => one.p50)), median(own.map((one) => one.p99))];
-    const most = Math.max(...own.map((one) => one.most));
+function printFound({ servers, ratio, ratioLogged, ratioStalled, grownMiB, stalledConnections }: Found): void {
+  const { clients, rate, size, seconds, turn, stalled } = flags;
+  console.log(`${clients} clients × ${rate} events/s × ${size} bytes; ebscope ${seconds} s, in turns of ${turn} s`);
+  for (const each of servers) {
+    const [p50, p99, most] = [each.p50.toFixed(2), each.p99.toFixed(2), each.most.toFixed(0)];
+    console.log(`  ${each.name}: p50 ${p50} ms, p99 ${p99} ms (medians of the turns), most ${most} ms`);
+    const costs = `RSS at most ${each.rssMiB.toFixed(0)} MiB, ${each.cpu.toFixed(1)} s of a processor`;
+    const { events, lost, twice, lagged, comebacks } = each;
     console.log(
-      `  ${name}: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms (medians of the turns), most ${most.toFixed(0)} ms`,
-    );
-    console.log(
-      `    events ${each.events}, lost ${each.lost}, twice ${each.twice}, lagged ${each.lagged}, comebacks ${each.comebacks}; ` +
-        `RSS at most ${(child.most / 2 ** 20).toFixed(0)} MiB, ${child.cpu.toFixed(1)} s of a processor`,
+      `    events ${events}, lost ${lost}, twice ${twice}, lagged ${lagged}, comebacks ${comebacks}; ${costs}`,
     );
   }
+  console.log("p99s of turns side by side, medians of the rounds:");
+  if (!flags.alone) {
+    goal("ebscope / bare ws", ratio, 1.25);
+    console.log(`  ebscope / bare ws that logs, too: ${ratioLogged.toFixed(2)}`);
+  }
+  goal(`beside ${stalled} stalled readers / without`, ratioStalled, 1.2);
+  goal("MiB that memory grew beside them", grownMiB, 64);
+  console.log(`  (${stalledConnections} of them, one after the other)`);
 }
 
 function goal(what: string, seen: number, most: number): void {
-  console.log(`  goal: ${what} <= ${most}: ${seen.toFixed(2)} ${seen <= most ? "(met)" : "(MISSED)"}`);
+  console.log(`  ${what}: ${seen.toFixed(2)}; goal <= ${most}: ${seen <= most ? "met" : "MISSED"}`);
 }
 
-function wait(seconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 switch (flags.role) {
@@ -434,11 +182,12 @@ switch (flags.role) {
     await ebscopeServer();
     break;
   case "bare":
-    await bareServer();
+  case "logged":
+    await bareServer(flags.role === "logged");
     break;
   case "clients":
     clients();
     break;
   default:
-    await main();
+    await new Run().run();
 }

@@ -15,7 +15,10 @@ live qemu-system-x86_64                       qemu-system-x86  qemu-system-x86  
 live qemu-aarch64                             qemu-user        qemu-user           qemu-user           -
 live gdbserver                                gdbserver        gdb-gdbserver       gdb                 -
 live /usr/bin/lldb-server-14:/usr/bin/lldb-server lldb-14      lldb                lldb                -
+live /usr/lib/python3/dist-packages/websockets python3-websockets python3-websockets python-websockets -
 live tshark                                   tshark           wireshark-cli       wireshark-cli       wireshark
+live /usr/bin/chromium-headless-shell:/usr/bin/chromium:/usr/bin/chromium-browser:/usr/bin/google-chrome \
+                                              chromium-headless-shell chromium       chromium            -
 '
 
 # install_packages LEVELS

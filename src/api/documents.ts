@@ -4,10 +4,10 @@
  *
  * A schema with a name stands once, under `components/schemas`, and is referred to elsewhere.
  */
-import type { TSchema } from "typebox";
+import { type TSchema, Type } from "typebox";
 import { EventFilter, EventJson } from "./events.ts";
 import { ImageJson } from "./firmware.ts";
-import { LaggedJson, ProblemJson, ROUTES, type Route } from "./http.ts";
+import { FailedJson, LaggedJson, ProblemJson, ROUTES, type Route } from "./http.ts";
 import { Hex, Place } from "./parts.ts";
 import {
   BreakpointJson,
@@ -27,6 +27,7 @@ const NAMED: Readonly<Record<string, TSchema>> = {
   Diff: schemas.DiffJson,
   Event: EventJson,
   EventFilter,
+  Failed: FailedJson,
   Explanation: schemas.ExplainJson,
   Finding: schemas.FindingJson,
   Hex,
@@ -77,6 +78,35 @@ function info(title: string, version: string, description: string): JsonObject {
   return { title, version, description, license: { name: "Apache-2.0" } };
 }
 
+export interface Documents {
+  readonly openRpc: JsonObject;
+  readonly openApi: JsonObject;
+  readonly asyncApi: JsonObject;
+}
+
+/** All documents of a version of ebscope. Each takes some milliseconds to make: it is made when it is first asked for, and once. */
+export function documentsOf(version: string): Documents {
+  const once = (make: (version: string) => JsonObject): (() => JsonObject) => {
+    let made: JsonObject | undefined;
+    return () => {
+      made ??= make(version);
+      return made;
+    };
+  };
+  const [openRpc, openApi, asyncApi] = [once(openRpcDocument), once(openApiDocument), once(asyncApiDocument)];
+  return {
+    get openRpc() {
+      return openRpc();
+    },
+    get openApi() {
+      return openApi();
+    },
+    get asyncApi() {
+      return asyncApi();
+    },
+  };
+}
+
 /** What `Bridge.describe` answers. `version`: of ebscope. */
 export function openRpcDocument(version: string): JsonObject {
   const about = "JSON-RPC 2.0 over WebSocket at /rpc, parameters by name. docs/api.md tells more.";
@@ -105,9 +135,14 @@ function openRpcMethod(name: string, method: Method): JsonObject {
     paramStructure: "by-name",
     params,
     result: { name: "result", schema: referring(method.result) },
-    errors: method.errors.map((code) => ({ code: RPC_ERRORS.failed, message: code, data: { code } })),
+    errors: method.errors.length === 0 ? [] : [openRpcError(method.errors)],
     "x-access": method.access,
   };
+}
+
+/** All failures have one number, and OpenRPC wants each number once: `x-codes` has what `data.code` is known to be. */
+function openRpcError(codes: readonly string[]): JsonObject {
+  return { code: RPC_ERRORS.failed, message: "It failed: `data.code` says how.", "x-codes": [...codes] };
 }
 
 /** `/openapi.json`. `version`: of ebscope. */
@@ -181,10 +216,15 @@ export function asyncApiDocument(version: string): JsonObject {
   });
   const streams = {
     rpc,
-    sse: channel("/events", "http", { event: streamMessage(EventJson), lagged: streamMessage(LaggedJson) }),
+    sse: channel("/events", "http", {
+      event: streamMessage(EventJson),
+      lagged: streamMessage(LaggedJson),
+      failed: streamMessage(FailedJson),
+    }),
     ndjson: channel("/events.ndjson", "http", {
       event: streamMessage(EventJson),
-      lagged: streamMessage({ type: "object", required: ["lagged"], properties: { lagged: plain(LaggedJson) } }),
+      lagged: streamMessage(Type.Object({ lagged: LaggedJson })),
+      failed: streamMessage(Type.Object({ failed: FailedJson })),
     }),
   };
   return {
@@ -193,7 +233,9 @@ export function asyncApiDocument(version: string): JsonObject {
     defaultContentType: "application/json",
     servers: { bridge: asyncServer("ws"), http: asyncServer("http") },
     channels: streams,
-    operations: Object.fromEntries(Object.keys(streams).map((name) => [name, operationOf(name)])),
+    operations: Object.fromEntries(
+      Object.entries(streams).map(([name, { messages }]) => [name, operationOf(name, Object.keys(messages))]),
+    ),
     components: {
       schemas: namedSchemas(),
       securitySchemes: { token: { type: "http", scheme: "bearer" } },
@@ -211,7 +253,14 @@ function asyncServer(protocol: "ws" | "http"): JsonObject {
   };
 }
 
-function channel(address: string, server: string, messages: JsonObject): JsonObject {
+interface Channel {
+  readonly address: string;
+  readonly servers: readonly Json[];
+  readonly messages: JsonObject;
+  readonly [name: string]: Json;
+}
+
+function channel(address: string, server: string, messages: JsonObject): Channel {
   return { address, servers: [{ $ref: `#/servers/${server}` }], messages };
 }
 
@@ -232,7 +281,7 @@ function streamMessage(payload: unknown): JsonObject {
   return { payload: referring(payload) };
 }
 
-function operationOf(name: string): JsonObject {
-  const messages = ["event", "lagged"].map((each) => ({ $ref: `#/channels/${name}/messages/${each}` }));
+function operationOf(name: string, sent: readonly string[]): JsonObject {
+  const messages = sent.map((each) => ({ $ref: `#/channels/${name}/messages/${each}` }));
   return { action: "send", channel: { $ref: `#/channels/${name}` }, messages };
 }

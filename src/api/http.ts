@@ -7,6 +7,9 @@ import { EventJson, Sequence } from "./events.ts";
 import { CaptureJson } from "./protocol.ts";
 import { DiffJson, FindingJson } from "./schemas.ts";
 
+/** Where the WebSocket is. */
+export const RPC_PATH = "/rpc";
+
 /** What every refusal and failure over HTTP looks like. */
 export const ProblemJson = Type.Object({
   error: Type.Object({
@@ -21,6 +24,9 @@ export type ProblemJson = Static<typeof ProblemJson>;
 
 /** The last line of `/events.ndjson`, and the data of `lagged` in `/events`: ask again with `after` = `from` - 1. */
 export const LaggedJson = Type.Object({ from: Sequence, to: Sequence });
+
+/** The last line of a stream that cannot go on, and the data of `failed` in `/events`: a code of the error registry, and what it is about. */
+export const FailedJson = Type.Object({ code: Type.String(), message: Type.String() });
 
 export interface Route {
   readonly operation: string;

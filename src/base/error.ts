@@ -62,6 +62,16 @@ export const ERROR_CODES = {
   "bad-expression": "docs/plans.md has the language.",
   "no-such-place": "Give an address, or symbols (--symbols), or look at `ebscope show FILE images`.",
   "store-locked": "Another bridge uses this folder: end it, or give --data another one.",
+  // Who asks the bridge
+  "host-refused":
+    "Use the address that `ebscope serve` printed, with that port. `--allow-host NAME` adds a name, for a proxy or another machine.",
+  "origin-refused": "Pages of other origins are not served. Use a program, or a page that this bridge serves itself.",
+  "token-refused":
+    "Send `Authorization: Bearer TOKEN` with the token in the file that `ebscope serve` named; a browser's WebSocket offers the subprotocols `ebscope.v1` and `ebscope.token.TOKEN`. A token in the URL is not taken.",
+  "access-refused": "This needs the token for control; what was given is the one for reading.",
+  "request-refused": "docs/api.md has what this bridge serves, and /openapi.json.",
+  "too-many-requests": "Wait for answers before asking on, and close what is not needed.",
+  "answer-too-large": "Ask for less: one vCPU, one regime, fewer names.",
   // Files
   "symbols-unreadable":
     "Give an AArch64 ELF file with its symbol table (edk2's .debug, xen-syms, vmlinux), a System.map, or a linker's .map.",

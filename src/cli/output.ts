@@ -1,5 +1,6 @@
 /** Where output goes: data to stdout, all else to stderr. */
-import type { EbscopeError } from "../base/error.ts";
+import { EbscopeError } from "../base/error.ts";
+import { systemReason } from "../base/system-error.ts";
 import { printable, printableJson } from "../base/text.ts";
 
 /** Characters that go out at once. */
@@ -10,6 +11,7 @@ export type Output = string | Iterable<string>;
 
 /** A line end is added where there is none. */
 export function printData(text: Output): void {
+  if (outputFailed) return;
   let pending = "";
   let last = "";
   for (const piece of typeof text === "string" ? [text] : text) {
@@ -77,12 +79,32 @@ export function printError(error: EbscopeError): void {
   }
 }
 
+/** Told when stdout takes no more: undefined when its reader went away, else what failed. */
+type OutputFailure = (error: EbscopeError | undefined) => void;
+
+let outputFailed = false;
+let onOutputFailure: OutputFailure = (error) => {
+  if (error === undefined) process.exit(0);
+  throw error;
+};
+
 /** A reader that went away (`ebscope show … | head`) is no failure. */
 export function ignoreClosedPipes(): void {
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+  process.stdout.on("error", (cause: NodeJS.ErrnoException) => {
+    if (outputFailed) return;
+    outputFailed = true;
+    const failure = new EbscopeError("file-unwritable", `Cannot write to stdout: ${systemReason(cause)}`, { cause });
+    onOutputFailure(cause.code === "EPIPE" ? undefined : failure);
   });
   // Progress that nobody reads is no reason to end: a guest may be in our hands.
   process.stderr.on("error", () => undefined);
+}
+
+/** Has a failure of stdout told instead of ending the program; returns the way back. */
+export function whenOutputFails(told: OutputFailure): () => void {
+  const before = onOutputFailure;
+  onOutputFailure = told;
+  return () => {
+    onOutputFailure = before;
+  };
 }

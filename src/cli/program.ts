@@ -1,9 +1,9 @@
 /** The command line: verbs, options and their help. A verb's code is loaded when it runs. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command } from "commander";
 import { EbscopeError } from "../base/error.ts";
-import { MEMORY_CHOICES } from "../target/memory/channel.ts";
 import type { SnapshotFlags } from "./commands/capture.ts";
 import { DEFAULT_OUT, SHOWN } from "./defaults.ts";
+import { count, days, memory, port, seconds, size, symbols } from "./options.ts";
 import { printError } from "./output.ts";
 import { VERSION } from "./version.ts";
 
@@ -14,6 +14,13 @@ after the call; 4 timed out before ExitBootServices; 5 a policy is broken.`;
 const GDB_HELP = "the stub to attach to: host:port, unix:/path, or replay:FILE of --record";
 const RECORD_HELP = "record the session as text (memory is then read through the stub)";
 const PCAP_HELP = "record the session for Wireshark (memory is then read through the stub)";
+
+const LISTEN_HELP = "the address to listen on";
+const REMOTE_HELP = "listen where other machines can reach it: the token is sent in clear text";
+const HOST_HELP = "another name (NAME or NAME:PORT) under which clients may ask for it";
+const SOCKET_HELP = "listen on a Unix socket that only its owner may open, not on TCP";
+const DATA_HELP = "captures, the log of events and tokens (default: ebscope in the user's data folder)";
+const READ_ONLY_HELP = "let nobody control anything: make a token for reading only";
 
 /** Builds the program; `done` is told the exit code of the verb that ran. */
 export function buildProgram(done: (code: number) => void): Command {
@@ -83,7 +90,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("--records <file>", "write the records as lines of JSON too")
     .addOption(symbols("the plan's"))
     .option("--no-symbols", "name nothing by symbols")
-    .addOption(new Option("--memory <how>", "how guest memory is read (default: the plan's)").choices(MEMORY_CHOICES))
+    .addOption(memory("the plan's"))
     .option("--keep", "leave a launched guest running at the end")
     .option("--pause", "leave a guest paused that was attached to, also when it ran")
     .option("-q, --quiet", "no progress on stderr")
@@ -183,25 +190,81 @@ export function buildProgram(done: (code: number) => void): Command {
       done(await reportCommand(file, flags));
     });
 
+  verb(program, "attach")
+    .summary("show what happens to a guest as it happens, and share it with other tools")
+    .description(
+      "Attaches to a guest, prints each stop and what it changed until Ctrl-C, and leaves the guest as it was found. " +
+        "With --serve it is shared meanwhile, as `ebscope serve --gdb` does, and a lost guest does not end it.",
+    )
+    .argument("<address>", "the stub to attach to: host:port or unix:/path")
+    .option("--run", "let the guest run, instead of standing still")
+    .option("--mappings", "compare the mappings too at each stop, which reads the page tables")
+    .option("--all", "list registers of every kind, and every mapping")
+    .addOption(memory())
+    .option("--json", "print one JSON object a line: the events; with --serve before them where it serves")
+    .option("--serve", "share the guest: JSON-RPC over WebSocket, HTTP, a stream of events")
+    .addOption(port().default(8624))
+    .option("--listen <address>", LISTEN_HELP, "127.0.0.1")
+    .option("--allow-remote", REMOTE_HELP)
+    .option("--allow-host <name...>", HOST_HELP)
+    .option("--socket <path>", SOCKET_HELP)
+    .option("--data <folder>", DATA_HELP)
+    .option("--read-only", READ_ONLY_HELP)
+    .action(async (address: string, flags, command: Command) => {
+      const { attachCommand } = await import("./commands/attach.ts");
+      const given = Object.keys(flags).filter((name) => command.getOptionValueSource(name) === "cli");
+      done(await attachCommand(address, flags, given));
+    });
+
   verb(program, "serve")
     .summary("share guests with any number of tools: JSON-RPC over WebSocket, HTTP, a stream of events")
     .description(
       "Serves guests, their captures and what happens to them until it is stopped, and leaves the guests as they were found. " +
         "Who has the token for control, a file in the data folder, controls them; docs/api.md tells more.",
     )
-    .option("--gdb <address...>", "stubs to attach to now: host:port or unix:/path (others by Target.attach)")
+    .option(
+      "--gdb <address...>",
+      "stubs to attach to at the start: host:port or unix:/path; where that fails, the bridge ends (others later by Target.attach)",
+    )
     .option("--run", "let those guests run, instead of standing still until somebody resumes them")
     .addOption(port().default(8624))
-    .option("--listen <address>", "the address to listen on", "127.0.0.1")
-    .option("--allow-remote", "listen where other machines can reach it: the token is sent in clear text")
-    .option("--allow-host <name...>", "another name (NAME or NAME:PORT) under which clients may ask for it")
-    .option("--socket <path>", "listen on a Unix socket that only its owner may open, not on TCP")
-    .option("--data <folder>", "captures and the log of events (default: ebscope in the user's data folder)")
-    .option("--read-only", "let nobody control anything: make a token for reading only")
+    .option("--listen <address>", LISTEN_HELP, "127.0.0.1")
+    .option("--allow-remote", REMOTE_HELP)
+    .option("--allow-host <name...>", HOST_HELP)
+    .option("--socket <path>", SOCKET_HELP)
+    .option("--data <folder>", DATA_HELP)
+    .option("--read-only", READ_ONLY_HELP)
     .option("--json", "print where it serves as JSON")
     .action(async (flags) => {
       const { serveCommand } = await import("./commands/serve.ts");
       done(await serveCommand(flags));
+    });
+
+  const captures = verb(program, "captures")
+    .summary("list or remove the captures that bridges have stored")
+    .helpCommand(false);
+
+  verb(captures, "list")
+    .summary("list the captures, the newest first")
+    .option("--data <folder>", DATA_HELP)
+    .option("--json", "print JSON")
+    .action(async (flags) => {
+      const { listCommand } = await import("./commands/captures.ts");
+      done(await listCommand(flags));
+    });
+
+  verb(captures, "prune")
+    .summary("remove captures, the oldest first, also while a bridge runs")
+    .description("Removes the captures that are beyond any of the bounds, and what only they needed.")
+    .addOption(count("--keep <count>", "keep so many at most", 0))
+    .addOption(days("--older-than <days>", "keep none that is older"))
+    .addOption(size("--max-size <size>", "keep what has room in this on the disk: 500M, 2G (1024 to the K)"))
+    .option("--dry-run", "only tell what would be removed")
+    .option("--data <folder>", DATA_HELP)
+    .option("--json", "print JSON")
+    .action(async (flags) => {
+      const { pruneCommand } = await import("./commands/captures.ts");
+      done(await pruneCommand(flags));
     });
 
   verb(program, "doctor")
@@ -225,8 +288,8 @@ function usageError(text: string): EbscopeError {
   });
 }
 
-function verb(program: Command, name: string): Command {
-  return program.command(name).helpOption("-h, --help", "print this help").exitOverride();
+function verb(parent: Command, name: string): Command {
+  return parent.command(name).helpOption("-h, --help", "print this help").exitOverride();
 }
 
 /** Where a verdict goes besides stdout. */
@@ -236,40 +299,4 @@ function gateOptions(command: Command): Command {
     .option("--junit <file>", "write the verdict as JUnit XML too; - is stdout")
     .option("--sarif <file>", "write the verdict as SARIF 2.1.0 too; - is stdout")
     .option("--github", "print annotations for GitHub Actions too");
-}
-
-function symbols(otherwise = "the files that the capture remembers"): Option {
-  const kinds = ".debug, .dll, xen-syms, vmlinux, System.map, .map";
-  const option = new Option("--symbols <path...>", `files and folders to take symbols from: ${kinds}`);
-  return option.default(undefined, otherwise);
-}
-
-function memory(): Option {
-  return new Option("--memory <how>", "how guest memory is read").choices(MEMORY_CHOICES).default("auto");
-}
-
-function seconds(flags: string, description: string): Option {
-  return new Option(flags, description).argParser((text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !Number.isFinite(value) || value < 0 || value > 86_400) {
-      throw new InvalidArgumentError("Give seconds, from 0 to 86400.");
-    }
-    return value;
-  });
-}
-
-function port(): Option {
-  return new Option("--port <port>", "the TCP port, 0 for any that is free").argParser((text) => {
-    if (!/^\d{1,5}$/.test(text) || Number(text) > 65_535)
-      throw new InvalidArgumentError("Give a port, from 0 to 65535.");
-    return Number(text);
-  });
-}
-
-function count(flags: string, description: string, minimum = 1): Option {
-  return new Option(flags, description).argParser((text) => {
-    const value = Number(text);
-    if (!/^\d{1,9}$/.test(text) || value < minimum) throw new InvalidArgumentError("Give a whole number.");
-    return value;
-  });
 }

@@ -49,6 +49,8 @@ export interface ConnectOptions {
 }
 
 const RETRY_EVERY_MS = 20;
+/** Of silence, before the other machine is asked whether it is there. */
+const KEEP_ALIVE_MS = 30_000;
 
 /** Connects within `timeoutMs`, by default 5000; a transcript is read whole. */
 export function connectTransport(address: StubAddress, options: ConnectOptions = {}): Promise<Transport> {
@@ -106,6 +108,8 @@ function connectSocket(address: SocketAddress, options: ConnectOptions): Promise
     socket.once("connect", () => {
       settle();
       socket.setNoDelay(true);
+      // A guest that runs says nothing, for hours: without this nobody would notice that its machine is gone. No effect on a Unix socket.
+      socket.setKeepAlive(true, KEEP_ALIVE_MS);
       resolve(new SocketTransport(socket, inlet));
     });
   });

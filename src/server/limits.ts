@@ -31,6 +31,8 @@ export interface Limits {
   readonly httpRequests: number;
   /** Streams of events over HTTP. */
   readonly httpStreams: number;
+  /** Milliseconds in which nothing came or went, after which a request over HTTP is ended; streams of events are let be. */
+  readonly idle: number;
   /** Milliseconds between two pings; a client that gives no sign of life for two of them is cut off. */
   readonly ping: number;
 }
@@ -40,10 +42,10 @@ export const DEFAULT_LIMITS: Limits = {
   fragments: 1024,
   batch: 32,
   callsInFlight: 64,
-  requestsPerSecond: 200,
-  requestBurst: 400,
+  requestsPerSecond: 1000,
+  requestBurst: 2000,
   subscriptions: 16,
-  unsent: 1 << 20,
+  unsent: 1 << 18,
   behind: 8192,
   unreadAnswers: 128 << 20,
   answer: 64 << 20,
@@ -51,5 +53,6 @@ export const DEFAULT_LIMITS: Limits = {
   sockets: 512,
   httpRequests: 32,
   httpStreams: 128,
+  idle: 300_000,
   ping: 20_000,
 };

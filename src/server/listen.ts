@@ -1,13 +1,17 @@
 /** Where the server listens: a TCP address, or a Unix socket that only its owner may open. */
 
-import { chmod, lstat, rm } from "node:fs/promises";
+import { chmod, lstat, rm, stat } from "node:fs/promises";
 import type { Server } from "node:http";
 import { createConnection } from "node:net";
+import { dirname } from "node:path";
 import { EbscopeError } from "../base/error.ts";
 import { systemReason } from "../base/system-error.ts";
 import { printable } from "../base/text.ts";
 
 export type Listen = { readonly address: string; readonly port: number } | { readonly socket: string };
+
+/** Of `sun_path`, with a zero at its end (unix(7)); elsewhere than on Linux it has 104. */
+const MAX_SOCKET_PATH = process.platform === "linux" ? 107 : 103;
 
 /** What is left for the group and for others of a new file's rights. */
 const OWNER_ONLY = 0o177;
@@ -33,9 +37,19 @@ const STATES: Readonly<Record<string, string>> = {
   EADDRINUSE: "something else does",
   EADDRNOTAVAIL: "this machine has no such address",
   EINVAL: "it is no address",
+  ENOTFOUND: "no such host",
+  EAI_AGAIN: "no such host",
 };
 
 async function listenOnSocket(server: Server, path: string): Promise<void> {
+  // What is longer is cut without a word.
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
+    throw refused({ socket: path }, `a socket's path has at most ${MAX_SOCKET_PATH} bytes`);
+  }
+  // Of a folder that is not there the system says the same as of one that is not ours.
+  if (!(await stat(dirname(path)).catch(() => undefined))?.isDirectory()) {
+    throw refused({ socket: path }, "there is no such folder");
+  }
   await removeDeadSocket(path);
   // The socket has its mode from its first moment; listen() makes it before it returns.
   const before = process.umask(OWNER_ONLY);
@@ -46,7 +60,10 @@ async function listenOnSocket(server: Server, path: string): Promise<void> {
   } finally {
     process.umask(before);
   }
-  await chmod(path, 0o600);
+  await chmod(path, 0o600).catch((error) => {
+    server.close();
+    throw error;
+  });
 }
 
 function listening(server: Server, listen: () => void): Promise<void> {

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import type { FastifyInstance } from "fastify";
-import { openRpcDocument } from "../api/documents.ts";
+import { type Documents, documentsOf } from "../api/documents.ts";
 import { EVENT_KINDS } from "../api/events.ts";
 import { ROUTES } from "../api/http.ts";
 import { METHODS } from "../api/protocol.ts";
@@ -56,9 +56,10 @@ export class BridgeServer {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     const { log, forms, version } = options;
-    const handlers = { ...options.handlers, ...aboutProtocol(options.handlers, this.#limits, version) };
+    const documents = documentsOf(version);
+    const handlers = { ...options.handlers, ...aboutProtocol(options.handlers, this.#limits, documents) };
     this.#services = { handlers, log, frames: new SharedFrames(), limits: this.#limits, name: "ebscope", version };
-    this.#app = createApp({ handlers, forms, log, limits: this.#limits, version });
+    this.#app = createApp({ handlers, forms, log, limits: this.#limits, documents });
     this.#upgrades = new Upgrades(this.#limits, (ws, socket, access) => {
       const connection = new RpcConnection(ws, socket, access, this.#services);
       this.#connections.add(connection);
@@ -106,8 +107,13 @@ export class BridgeServer {
       headersTimeout: 20_000,
       connectionsCheckingInterval: 5000,
       keepAliveTimeout: 20_000,
+      // A client that went away without a word is found out by the system, where nothing else would be sent to it.
+      keepAlive: true,
+      keepAliveInitialDelay: 30_000,
     });
     server.maxConnections = this.#limits.connections;
+    // Who asks and takes no answer has a place that others could have.
+    server.timeout = this.#limits.idle;
     let rules: GateRules | undefined;
     // Nobody is let in before the port is known, of which the names are made.
     const whenReady = (): GateRules => rules ?? { hosts: new Set(), origins: new Set(), tokens: this.#options.tokens };
@@ -179,7 +185,7 @@ function refuse(response: ServerResponse, error: unknown): void {
 const MEMORY_READ = (METHODS["Memory.read"].params.properties.length as { readonly maximum?: number }).maximum ?? 0;
 
 /** The methods that tell what this server serves, the same for all. */
-function aboutProtocol(handlers: Handlers, limits: Limits, version: string): Handlers {
+function aboutProtocol(handlers: Handlers, limits: Limits, documents: Documents): Handlers {
   const own = ["Bridge.version", "Bridge.capabilities", "Bridge.describe", "Bridge.cancel"];
   const known = new Set([...Object.keys(handlers), ...own, "Stream.subscribe", "Stream.unsubscribe"]);
   const methods = Object.keys(METHODS).filter((name) => known.has(name));
@@ -190,6 +196,6 @@ function aboutProtocol(handlers: Handlers, limits: Limits, version: string): Han
       events: [...EVENT_KINDS],
       limits: { message, memoryRead: MEMORY_READ, requestsPerSecond },
     }),
-    "Bridge.describe": async () => openRpcDocument(version),
+    "Bridge.describe": async () => documents.openRpc,
   };
 }

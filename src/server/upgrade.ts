@@ -5,13 +5,13 @@
 import { type IncomingMessage, STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
 import { type WebSocket, WebSocketServer } from "ws";
+import { RPC_PATH } from "../api/http.ts";
 import type { Access } from "./handlers.ts";
 import type { Limits } from "./limits.ts";
 import { admit, type GateRules, protocolsOf, SUBPROTOCOL } from "./security/gate.ts";
 import { SECURITY_HEADERS } from "./security/headers.ts";
 import { problemOf, Refusal } from "./security/refusal.ts";
 
-const PATH = "/rpc";
 const SUBPROTOCOL_NEXT = `Offer the subprotocol \`${SUBPROTOCOL}\` too: a browser ends a connection for which none was selected.`;
 
 export type Connected = (ws: WebSocket, socket: Socket, access: Access) => void;
@@ -60,8 +60,12 @@ export class Upgrades {
   #check(request: IncomingMessage): void {
     const [path] = (request.url ?? "").split("?");
     const isWebSocket = request.headers.upgrade?.toLowerCase() === "websocket";
-    if (path !== PATH || !isWebSocket) {
-      throw new Refusal(404, "request-refused", `Cannot upgrade this connection: there is a WebSocket at ${PATH} only`);
+    if (path !== RPC_PATH || !isWebSocket) {
+      throw new Refusal(
+        404,
+        "request-refused",
+        `Cannot upgrade this connection: there is a WebSocket at ${RPC_PATH} only`,
+      );
     }
     const protocols = protocolsOf(request);
     if (protocols.length > 0 && !protocols.includes(SUBPROTOCOL)) {

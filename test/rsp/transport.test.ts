@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -97,6 +97,26 @@ describe("connectTransport", () => {
   it("refuses a path that no socket can have, as a typed error", async () => {
     const error = await failure(connectTransport({ kind: "unix", path: `/tmp/${"long/".repeat(50)}s` }));
     expect(error.code).toBe("connect-failed");
+  });
+
+  it.runIf(process.platform === "linux")("has the system look for a silent machine within half a minute", async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    cleanup.push(() => server.close());
+    const { port } = server.address() as { port: number };
+    const arrived = new Promise<Socket>((resolve) => server.once("connection", resolve));
+    const transport = await connectTransport({ kind: "tcp", host: "127.0.0.1", port });
+    await arrived;
+    // proc(5), /proc/net/tcp: local and remote address, state (01: established), queues, the timer (02: keepalive) and when it ends.
+    const remote = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+    const rows = readFileSync("/proc/net/tcp", "latin1").split("\n");
+    const established = / \S+ \S+(:\S{4}) 01 \S+ (\d\d):([0-9A-F]{8}) /;
+    const ours = rows.map((row) => established.exec(row)).find((row) => row?.[1] === remote);
+    const [, , timer = "", ticks = ""] = ours ?? [];
+    expect(timer).toBe("02");
+    // Hundredths of a second.
+    expect(Number.parseInt(ticks, 16)).toBeLessThanOrEqual(3000);
+    await transport.close();
   });
 
   it("does not connect when it was aborted before", async () => {

@@ -4,10 +4,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Check } from "typebox/schema";
 import { describe, expect, it } from "vitest";
-import { asyncApiDocument, type Json, openApiDocument, openRpcDocument } from "../../src/api/documents.ts";
-import { EVENT_KINDS } from "../../src/api/events.ts";
+import { faultsOf } from "../../src/api/check.ts";
+import { asyncApiDocument, documentsOf, type Json, openApiDocument, openRpcDocument } from "../../src/api/documents.ts";
+import { EVENT_KINDS, EventJson } from "../../src/api/events.ts";
 import { ROUTES } from "../../src/api/http.ts";
 import { METHODS, NOTIFICATIONS, RPC_ERRORS } from "../../src/api/protocol.ts";
+import { ERROR_CODES } from "../../src/base/error.ts";
 import { DEFAULT_LIMITS } from "../../src/server/limits.ts";
 import { REFUSALS } from "../../src/server/security/refusal.ts";
 import { progressEvent } from "./support/memory-log.ts";
@@ -76,7 +78,23 @@ describe("OpenRPC 1.3", () => {
       expect(method.paramStructure).toBe("by-name");
       expect(method.result).toMatchObject({ name: "result", schema: {} });
       for (const param of method.params) expect(Object.keys(param)).toEqual(["name", "required", "schema"]);
-      for (const error of method.errors) expect(Object.keys(error)).toEqual(["code", "message", "data"]);
+      const names = method.params.map(({ name }: Document) => name);
+      expect(new Set(names).size).toBe(names.length);
+    }
+    const codes = document.methods.flatMap((method: Document) =>
+      method.errors.flatMap((each: Document) => each["x-codes"]),
+    );
+    expect(codes.filter((code: string) => !(code in ERROR_CODES))).toEqual([]);
+    expect(codes).toContain("events-gone");
+  });
+
+  it("has each number of an error once, and parameters that may be left out behind those that may not", () => {
+    for (const { name, errors, params } of document.methods as Document[]) {
+      for (const error of errors) expect(Object.keys(error)).toEqual(["code", "message", "x-codes"]);
+      const numbers = errors.map(({ code }: Document) => code);
+      expect([name, new Set(numbers).size]).toEqual([name, numbers.length]);
+      const optional = params.map(({ required }: Document) => !required);
+      expect([name, optional]).toEqual([name, optional.toSorted()]);
     }
   });
 
@@ -147,7 +165,21 @@ describe("AsyncAPI 3", () => {
     for (const [name, operation] of Object.entries<Document>(document.operations)) {
       expect(operation.action).toBe("send");
       expect(operation.channel.$ref).toBe(`#/channels/${name}`);
-      expect(operation.messages.length).toBe(2);
+      const sent = Object.keys(document.channels[name].messages);
+      expect(sent).toEqual(name === "rpc" ? ["event", "lagged"] : ["event", "lagged", "failed"]);
+      const refs = sent.map((each) => ({ $ref: `#/channels/${name}/messages/${each}` }));
+      expect(operation.messages).toEqual(refs);
+    }
+  });
+
+  it("has servers of the protocols that it names, a way to get in for each, and channels that are on one of them", () => {
+    for (const [name, { host, protocol, variables, security }] of Object.entries<Document>(document.servers)) {
+      expect([name, protocol]).toEqual([name, name === "bridge" ? "ws" : "http"]);
+      for (const [, variable] of host.matchAll(/\{(\w+)\}/g)) expect(Object.keys(variables)).toContain(variable);
+      for (const { $ref } of security) expect(resolved(document, $ref)).toEqual({ type: "http", scheme: "bearer" });
+    }
+    for (const { servers } of Object.values<Document>(document.channels)) {
+      for (const { $ref } of servers) expect($ref).toMatch(/^#\/servers\/(bridge|http)$/);
     }
   });
 
@@ -162,6 +194,55 @@ describe("AsyncAPI 3", () => {
     expect(Check(schema, sent(event))).toBe(true);
     expect(Check(schema, sent({ ...event, kind: "something" }))).toBe(false);
     expect(Check(schema, { ...sent(event), method: "Stream.lagged" })).toBe(false);
+  });
+});
+
+describe("the documents of one bridge", () => {
+  it("are made once", () => {
+    const { openRpc, openApi, asyncApi } = documentsOf("1.2.3");
+    expect([openRpc, openApi, asyncApi]).toEqual(DOCUMENTS.map(([, document]) => document));
+    const documents = documentsOf("1.2.3");
+    expect(documents.openRpc).toBe(documents.openRpc);
+    expect(documents.asyncApi).not.toBe(documents.openApi);
+  });
+});
+
+/** The JSON that the page shows: in its blocks of JSON, and what wscat sent (`>`) and got (`<`) in its sessions. What is cut (`…`) is left out. */
+function examples(): { readonly where: string; readonly value: Document }[] {
+  const blocks = [...api.matchAll(/^```json\n([\s\S]*?)^```$/gm)].map(([, text = ""]) => text);
+  const lines = [...api.matchAll(/^[<>] (\{.*)$/gm)].map(([, text = ""]) => text);
+  return [...blocks, ...lines]
+    .filter((text) => !text.includes("…"))
+    .map((where) => ({ where, value: JSON.parse(where) }));
+}
+
+describe("the examples of docs/api.md", () => {
+  const all = examples();
+  const called = new Map<unknown, keyof typeof METHODS>(
+    all.flatMap(({ value: { id, method } }) => (id && method ? [[id, method]] : [])),
+  );
+
+  it("are many, of each kind", () => {
+    const kinds = all.map(({ value }) =>
+      value.result ? "result" : value.error ? "error" : value.id ? "call" : (value.method ?? "event"),
+    );
+    expect(new Set(kinds)).toEqual(new Set(["result", "error", "call", "Stream.event", "Stream.lagged", "event"]));
+    expect(all.length).toBeGreaterThan(10);
+  });
+
+  it.each(all)("fit what the methods take, answer and send: $where", ({ value }) => {
+    if (value.error !== undefined) {
+      expect(Object.values(RPC_ERRORS)).toContain(value.error.code);
+      expect(ERROR_CODES[value.error.data.code as keyof typeof ERROR_CODES]).toBe(value.error.data.next);
+    } else if (value.result !== undefined) {
+      expect(faultsOf(METHODS[called.get(value.id) as keyof typeof METHODS].result, value.result)).toBeUndefined();
+    } else if (value.id !== undefined) {
+      expect(faultsOf(METHODS[value.method as keyof typeof METHODS].params, value.params ?? {})).toBeUndefined();
+    } else if (value.method !== undefined) {
+      expect(faultsOf(NOTIFICATIONS[value.method as keyof typeof NOTIFICATIONS], value.params)).toBeUndefined();
+    } else {
+      expect(faultsOf(EventJson, value)).toBeUndefined();
+    }
   });
 });
 
@@ -197,7 +278,10 @@ describe("docs/api.md", () => {
     expect(api).toContain(`${requestsPerSecond} on average, ${requestBurst} at once`);
     expect(api).toContain(`| calls that are not answered | ${callsInFlight} |`);
     expect(api).toContain(`| subscriptions | ${subscriptions} |`);
-    expect(api).toContain(`| an answer | ${answer / 2 ** 20} MiB |`);
+    expect(api).toContain(`| an answer, or the answers to one batch | ${answer / 2 ** 20} MiB |`);
+    const { httpRequests, httpStreams, idle } = DEFAULT_LIMITS;
+    expect(api).toContain(`${httpRequests} requests and ${httpStreams} streams of events`);
+    expect(api).toContain(`for ${idle / 60_000} minutes`);
     expect(api).toContain(`a list of at most ${batch} of them`);
     expect(api).toContain(`more than ${behind.toLocaleString("en")}\nevents`);
   });

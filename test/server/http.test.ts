@@ -2,7 +2,7 @@
 import { request } from "node:http";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { MemoryLog, progressEvent } from "./support/memory-log.ts";
-import { CAPTURE, eventually, RawSocket, type Served, serve } from "./support/serve.ts";
+import { CAPTURE, eventually, FORMS, RawSocket, type Served, serve } from "./support/serve.ts";
 
 let served: Served;
 let log: MemoryLog;
@@ -77,6 +77,44 @@ describe("the routes", () => {
     expect(response.headers.get("content-type")).toBe("application/octet-stream");
     expect(response.headers.get("content-disposition")).toBe('attachment; filename="c1.ebs"');
     expect([...new Uint8Array(await response.arrayBuffer())]).toEqual([0x45, 0, 0xff]);
+  });
+
+  it("give a large file to one who reads slowly, and everybody else what they ask for meanwhile", async () => {
+    const file = Uint8Array.from({ length: 24 << 20 }, (_, i) => (i * 7) ^ (i >> 8));
+    const own = await serve({ forms: { ...FORMS, file: async () => file } });
+    const raw = new RawSocket({ port: own.port });
+    raw.socket.pause();
+    const asked = `Host: localhost:${own.port}\r\nAuthorization: Bearer ${own.tokens.read}\r\nConnection: close\r\n\r\n`;
+    raw.socket.write(`GET /captures/c1/file HTTP/1.1\r\n${asked}`);
+    for (let i = 0; i < 5; i++) expect((await own.get("/captures")).status).toBe(200);
+    raw.socket.resume();
+    await raw.end();
+    const body = raw.bytes.subarray(raw.bytes.indexOf("\r\n\r\n") + 4);
+    expect(raw.bytes.toString("latin1", 0, 400)).toContain(`content-length: ${file.length}\r\n`);
+    expect(body.equals(file)).toBe(true);
+    await own.stop();
+  });
+
+  it("do not wait for ever for one who asks and takes nothing", async () => {
+    const file = new Uint8Array(64 << 20);
+    const own = await serve({ forms: { ...FORMS, file: async () => file }, limits: { idle: 1500, httpRequests: 1 } });
+    const raw = new RawSocket({ port: own.port });
+    raw.socket.pause();
+    const asked = `Host: localhost:${own.port}\r\nAuthorization: Bearer ${own.tokens.read}\r\n\r\n`;
+    raw.socket.write(`GET /captures/c1/file HTTP/1.1\r\n${asked}`);
+    let status = 0;
+    // First before it asked, then while it has the one place, then when that was taken from it.
+    while (status !== 503) ({ status } = await own.get("/captures"));
+    while (status !== 200) ({ status } = await own.get("/captures"));
+    raw.socket.destroy();
+    await own.stop();
+  });
+
+  it("say of /rpc that it is a WebSocket", async () => {
+    const response = await served.get("/rpc");
+    expect(response.status).toBe(426);
+    expect(response.headers.get("upgrade")).toBe("websocket");
+    expect((await problem(response)).message).toContain("it is a WebSocket");
   });
 
   it("are all sent with headers that keep browsers from guessing, framing and keeping, refusals too", async () => {
@@ -272,6 +310,48 @@ describe("/events.ndjson", () => {
     expect(Number(to)).toBeGreaterThan(Number(from) + 498);
     await eventually(() => log.listeners === 0);
   }, 30_000);
+
+  it("is let be when nothing happens for longer than a request may take", async () => {
+    const own = await serve({ limits: { idle: 50 } });
+    const raw = new RawSocket({ port: own.port });
+    const asked = `Host: localhost:${own.port}\r\nAuthorization: Bearer ${own.tokens.read}\r\n\r\n`;
+    raw.socket.write(`GET /events.ndjson HTTP/1.1\r\n${asked}`);
+    await raw.until((text) => text.includes("\r\n\r\n"));
+    await new Promise((resolve) => setTimeout(resolve, 250));
+    await own.log.append(progressEvent("late"));
+    expect(await raw.until((text) => text.includes("late"))).toContain('"text":"late"');
+    raw.socket.destroy();
+    await own.stop();
+  });
+
+  it("has everything for one who reads slowly, and no more than a bound waits in the process", async () => {
+    const many = new MemoryLog();
+    many.appendAll(Array.from({ length: 2000 }, (_, i) => progressEvent(`${i} ${"x".repeat(20_000)}`)));
+    let reads = 0;
+    many.beforeRead = () => {
+      reads++;
+      return undefined;
+    };
+    many.piece = 10;
+    const own = await serve({ log: many, limits: { unsent: 100_000 } });
+    const raw = new RawSocket({ port: own.port });
+    raw.socket.pause();
+    const asked = `Host: localhost:${own.port}\r\nAuthorization: Bearer ${own.tokens.read}\r\nConnection: close\r\n\r\n`;
+    raw.socket.write(`GET /events.ndjson?after=0&follow=false HTTP/1.1\r\n${asked}`);
+    await eventually(() => reads > 0);
+    let before = -1;
+    while (before !== reads) {
+      before = reads;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    // 40 MB are asked for; what it does not take stays in the log, but for what the buffers of the system's sockets hold.
+    expect(reads).toBeLessThan(150);
+    raw.socket.resume();
+    const text = await raw.end();
+    const sent = [...text.matchAll(/"seq":(\d+)/g)].map(([, seq]) => Number(seq));
+    expect(sent).toEqual(Array.from({ length: 2000 }, (_, i) => i + 1));
+    await own.stop();
+  }, 60_000);
 });
 
 describe("/events", () => {

@@ -134,7 +134,15 @@ describe("the names of a bridge", () => {
 
   it("know which addresses are this machine's alone", () => {
     for (const address of ["127.0.0.1", "127.5.5.5", "::1", "localhost"]) expect(isLoopback(address)).toBe(true);
-    for (const address of ["0.0.0.0", "::", "192.168.0.1", "127.evil.example", "localhost.evil"]) {
+    for (const address of [
+      "0.0.0.0",
+      "::",
+      "192.168.0.1",
+      "127.evil.example",
+      "127.0.0.999",
+      "127.1",
+      "localhost.evil",
+    ]) {
       expect(isLoopback(address)).toBe(false);
     }
   });

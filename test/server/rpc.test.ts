@@ -137,7 +137,7 @@ describe("/rpc", () => {
       access: "control",
     });
     const { result } = await client.call("Bridge.capabilities");
-    expect(result.limits).toEqual({ message: 1048576, memoryRead: 1048576, requestsPerSecond: 200 });
+    expect(result.limits).toEqual({ message: 1048576, memoryRead: 1048576, requestsPerSecond: 1000 });
     expect(result.methods).toContain("Stream.subscribe");
     expect(result.methods).not.toContain("Target.detach");
     const { result: document } = await client.call("Bridge.describe");
@@ -251,6 +251,27 @@ describe("a call", () => {
     const caller = await own.open();
     const { error } = await caller.call("Memory.read", { target: "t1", address: "0x0", length: 1000 });
     expect(error).toMatchObject({ code: -32000, data: { code: "answer-too-large" } });
+    await own.stop();
+  });
+});
+
+describe("the answers to a batch", () => {
+  const read = (id: number, length: number) => ({
+    ...{ jsonrpc: "2.0", id, method: "Memory.read" },
+    params: { target: "t1", address: "0x0", length },
+  });
+
+  it("are together no longer than one answer may be: those without room are answered with that, and the others are there", async () => {
+    const own = await serve({ limits: { answer: 1500 } });
+    const caller = await own.open();
+    caller.send([read(1, 600), read(2, 600), read(3, 600), read(4, 1)]);
+    await caller.until(({ id }) => id === 4);
+    expect(caller.messages.map(({ id, result, error }) => [id, result?.bytes.length ?? error?.data.code])).toEqual([
+      [1, 600],
+      [2, 600],
+      [3, "answer-too-large"],
+      [4, 1],
+    ]);
     await own.stop();
   });
 });

@@ -1,9 +1,13 @@
 /** `ebscope serve`, in this process: what it prints, writes and takes away again. */
+import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { dataFolder, type ServeFlags, serveCommand } from "../../src/cli/commands/serve.ts";
+import { dataFolder } from "../../src/base/data-folder.ts";
+import { type ServeFlags, serveCommand } from "../../src/cli/commands/serve.ts";
+import { startStub } from "../support/scripted-stub.ts";
 import { Client, eventually } from "./support/serve.ts";
 
 let folder: string;
@@ -89,6 +93,51 @@ describe("ebscope serve", () => {
     await expect(serveCommand(flags({ gdb: ["127.0.0.1:1"] }))).rejects.toMatchObject({ code: "connect-failed" });
     expect((await readdir(folder)).filter((name) => name.endsWith(".token"))).toEqual([]);
     expect(await serving({}, async () => undefined)).toBe(0);
+  });
+
+  it("tells on stderr that it has no guest, and of guests that come and go", async () => {
+    const stub = await startStub({ running: true });
+    const gdb = stub.address.kind === "unix" ? `unix:${stub.address.path}` : "";
+    await serving({ gdb: [gdb], run: true }, async () => {
+      expect(err).not.toContain("no guest");
+      await eventually(() => stub.running);
+      stub.hangUp();
+      await eventually(() => err.includes("lost"));
+    });
+    expect(
+      err
+        .replaceAll(/\d\d:\d\d:\d\d\.\d{3}/g, "TIME")
+        .split("\n")
+        .slice(0, 2),
+    ).toEqual([
+      `TIME  t1  attached to ${gdb}: QEMU 7.2.22, 2 vCPUs`,
+      expect.stringMatching(/^TIME {2}t1 {2}lost: .* \[connection-lost\]$/),
+    ]);
+    await stub.close();
+    [out, err] = ["", ""];
+    await serving({}, async () => undefined);
+    expect(err).toMatch(/^no guest yet: /);
+  });
+
+  it("quotes what it prints for a shell", async () => {
+    const data = join(folder, "it's here");
+    await serving({ data }, async () => {
+      const [, line = ""] = /^try: (.*)$/m.exec(out) ?? [];
+      // This process answers: so it must not wait for curl.
+      const { stdout } = await promisify(execFile)("sh", ["-c", line.replace(/^curl /, "curl -s ")]);
+      expect(JSON.parse(stdout)).toEqual([]);
+    });
+  });
+
+  it.each([
+    ["a folder that is not there", "none/s", "there is no such folder"],
+    ["a path that is too long", "s".repeat(120), "a socket's path has at most"],
+  ])("says that it cannot listen on %s, and ends", async (_name, path, why) => {
+    await expect(serveCommand(flags({ socket: join(folder, path) }))).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining(why),
+    });
+    expect((await readdir(folder)).sort()).toEqual(["captures", "events"]);
   });
 
   it.each<[string, Partial<ServeFlags>]>([

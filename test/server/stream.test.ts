@@ -1,7 +1,13 @@
 /** The stream of events: one order for all, no gap, nothing twice, and slow readers that harm nobody. */
+import { EventEmitter } from "node:events";
+import type { Socket } from "node:net";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { NewEvent } from "../../src/bridge/ports.ts";
+import type { WebSocket } from "ws";
+import type { LoggedEvent, NewEvent } from "../../src/bridge/ports.ts";
 import type { Handlers } from "../../src/server/handlers.ts";
+import { DEFAULT_LIMITS } from "../../src/server/limits.ts";
+import { RpcConnection } from "../../src/server/rpc/connection.ts";
+import { SharedFrames } from "../../src/server/stream/frames.ts";
 import { MemoryLog, progressEvent } from "./support/memory-log.ts";
 import { type Client, eventually, type Served, serve } from "./support/serve.ts";
 
@@ -152,6 +158,24 @@ describe("a subscription", () => {
     expect([...client.sequence(name), ...client.sequence(again)]).toEqual([1, 2, 3, ...numbers(8, 20)]);
   });
 
+  it("that was asked for by a client that went away meanwhile is none", async () => {
+    const socket = new EventEmitter();
+    const client = { OPEN: 1, readyState: 1, isPaused: true, bufferedAmount: 0, send: () => undefined };
+    const ws = Object.assign(new EventEmitter(), client);
+    const services = { handlers: {}, log, frames: new SharedFrames(), limits: DEFAULT_LIMITS, name: "x", version: "1" };
+    new RpcConnection(ws as unknown as WebSocket, socket as unknown as Socket, "read", services);
+    const call = (id: number, method: string) => Buffer.from(JSON.stringify({ jsonrpc: "2.0", id, method }));
+    ws.emit("message", call(1, "Stream.subscribe"), false);
+    ws.emit("message", call(2, "Stream.subscribe"), false);
+    ws.isPaused = false;
+    socket.emit("drain");
+    await Promise.resolve();
+    ws.readyState = 3;
+    ws.emit("close");
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(log.listeners).toBe(0);
+  });
+
   it("ends the connection when the log cannot be read", async () => {
     appendMany(10);
     log.beforeRead = async () => {
@@ -160,6 +184,28 @@ describe("a subscription", () => {
     const client = await served.open();
     client.send({ jsonrpc: "2.0", id: 1, method: "Stream.subscribe", params: { after: 0 } });
     expect((await client.closed()).code).toBe(1011);
+  });
+});
+
+describe("the frames of notifications", () => {
+  it("are the same bytes for all who have the same event a moment later, however long it is", async () => {
+    const frames = new SharedFrames();
+    for (const length of [10, 6 << 20, 3000]) {
+      const logged = await log.append(progressEvent("x".repeat(length)));
+      const frame = frames.of("s1", logged);
+      expect(frames.of("s1", logged)).toBe(frame);
+      expect(frames.of("s2", logged)).not.toBe(frame);
+    }
+  });
+
+  it("are not kept for ever", async () => {
+    const frames = new SharedFrames();
+    const first = await log.append(progressEvent("x"));
+    const frame = frames.of("s1", first);
+    const [long] = log.appendAll([progressEvent("x".repeat(6 << 20))]);
+    frames.of("s1", long as LoggedEvent);
+    expect(frames.of("s1", first)).not.toBe(frame);
+    expect(frames.of("s1", first)).toEqual(frame);
   });
 });
 

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { ERROR_CODES } from "../../src/base/error.ts";
 import { buildProgram } from "../../src/cli/program.ts";
@@ -32,15 +33,20 @@ describe("docs/findings.md", () => {
 describe("docs/cli.md", () => {
   const text = read("docs/cli.md");
   const program = buildProgram(() => undefined);
-  const help = (name: string): string => {
-    const verb = name === "" ? program : program.commands.find((each) => each.name() === name);
-    return verb?.configureHelp({ helpWidth: 100 }).helpInformation().trimEnd() ?? "";
-  };
+  const verbs = (of: Command, path: string): [string, Command][] =>
+    of.commands.flatMap((verb) => {
+      const name = `${path} ${verb.name()}`.trimStart();
+      return [[name, verb], ...verbs(verb, name)];
+    });
 
-  it.each(["", ...program.commands.map((verb) => verb.name())])("prints the help of `ebscope %s` as it is", (name) => {
-    expect(help(name)).not.toBe("");
-    expect(text).toContain(`\`\`\`\n${help(name)}\n\`\`\``);
-  });
+  it.each([["", program] as [string, Command], ...verbs(program, "")])(
+    "prints the help of `ebscope %s` as it is",
+    (_name, verb) => {
+      const help = verb.configureHelp({ helpWidth: 100 }).helpInformation().trimEnd();
+      expect(help).not.toBe("");
+      expect(text).toContain(`\`\`\`\n${help}\n\`\`\``);
+    },
+  );
 });
 
 describe("README.md", () => {

@@ -24,8 +24,9 @@ import {
   writeFailure,
 } from "./files.ts";
 import { lockFolder } from "./lock.ts";
+import type { Digest } from "./pack.ts";
 import { PageStore } from "./page-store.ts";
-import { type Keep, kept } from "./retention.ts";
+import { type Candidate, type Keep, kept } from "./retention.ts";
 import { digestsOf, INFO_BYTES, putTogether, readInfo, takeApart } from "./stored-capture.ts";
 
 const ID = /^[a-z0-9-]{1,40}$/;
@@ -40,11 +41,22 @@ const LOOKS = 3;
 export interface PruneResult {
   /** Ids, the newest first. */
   readonly removed: readonly string[];
+  /** How many captures stay. */
+  readonly kept: number;
+  /** Room on the disk, in bytes. */
+  readonly freed: number;
+}
+
+export interface PruneOptions {
+  /** Only tells what would be removed. */
+  readonly dryRun?: boolean;
 }
 
 export interface DurableCaptureStore extends CaptureStore {
   /** Removes the captures beyond any bound that is given, the oldest first, and what only they needed. Without a bound: what nobody needs. */
-  prune(keep: Keep): Promise<PruneResult>;
+  prune(keep: Keep, options?: PruneOptions): Promise<PruneResult>;
+  /** What all captures together take on the disk, in bytes. */
+  room(): Promise<number>;
 }
 
 /** Opens the store in a folder, which is made if need be, and removes what a killed writer left. Throws `file-unwritable`, `store-full`. */
@@ -127,38 +139,71 @@ class FolderCaptureStore implements DurableCaptureStore {
     });
   }
 
-  prune(keep: Keep): Promise<PruneResult> {
+  prune(keep: Keep, { dryRun = false }: PruneOptions = {}): Promise<PruneResult> {
     return this.#change("prune the captures", async () => {
-      const captures = [];
-      const lengths = keep.bytes === undefined ? undefined : await this.#pages.lengths();
-      for (const { id, createdAt } of await this.list()) {
-        const stored = await this.#stored(id);
-        if (stored === undefined) continue;
-        captures.push({ id, createdAt, size: stored.length, digests: lengths && neededBy(stored) });
+      const { staying, going } = await this.#sorted(keep);
+      const about = { removed: going.map(({ id }) => id), kept: staying.length };
+      if (dryRun) {
+        const own = going.reduce((sum, { size }) => sum + size, 0);
+        return { ...about, freed: own + (await this.#pages.garbage(await this.#needed(staying))) };
       }
-      const keeping = kept(captures, keep, lengths ?? new Map(), this.#now());
-      const removed = captures.map(({ id }) => id).filter((id) => !keeping.has(id));
-      for (const id of removed) await rm(this.#path(id), { force: true });
+      const before = await this.#size();
+      for (const { id } of going) await rm(this.#path(id), { force: true });
       await syncFolder(this.#folder);
       await removeUnfinished(this.#folder);
       await this.#collect();
-      return { removed };
+      return { ...about, freed: before - (await this.#size()) };
     });
   }
 
+  async room(): Promise<number> {
+    return this.#size().catch((cause) => {
+      throw readFailure(`look at the captures in ${printable(this.#folder)}`, cause);
+    });
+  }
+
+  async #sorted(keep: Keep): Promise<{ staying: readonly Candidate[]; going: readonly Candidate[] }> {
+    const captures: Candidate[] = [];
+    const lengths = keep.bytes === undefined ? undefined : await this.#pages.lengths();
+    for (const { id, createdAt } of await this.list()) {
+      const stored = await this.#stored(id);
+      if (stored === undefined) continue;
+      captures.push({ id, createdAt, size: stored.length, digests: lengths && neededBy(stored) });
+    }
+    const keeping = kept(captures, keep, lengths ?? new Map(), this.#now());
+    const stays = ({ id }: Candidate): boolean => keeping.has(id);
+    return { staying: captures.filter(stays), going: captures.filter((each) => !stays(each)) };
+  }
+
   async #collect(): Promise<void> {
-    const live = new Set<string>();
-    for (const id of await this.#ids()) {
+    await this.#pages.collect(await this.#needed((await this.#ids()).map((id) => ({ id }))));
+  }
+
+  /** The pages of these captures. */
+  async #needed(captures: readonly { readonly id: string }[]): Promise<ReadonlySet<Digest>> {
+    const live = new Set<Digest>();
+    for (const { id } of captures) {
       const stored = await this.#stored(id);
       for (const digest of stored === undefined ? [] : neededBy(stored)) live.add(digest);
     }
-    await this.#pages.collect(live);
+    return live;
+  }
+
+  /** Rejects with the system's errors. */
+  async #size(): Promise<number> {
+    let sum = 0;
+    for (const name of await readdir(this.#folder)) {
+      // It may just have gone.
+      const about = await stat(join(this.#folder, name)).catch(() => undefined);
+      if (about?.isFile()) sum += about.size;
+    }
+    return sum;
   }
 
   async #change<T>(action: string, work: () => Promise<T>): Promise<T> {
     const change = this.#changes.then(async () => {
       try {
-        const lock = await lockFolder(this.#folder, "captures", PATIENCE);
+        const lock = await lockFolder(this.#folder, "captures", PATIENCE).catch(waitedInVain);
         return await work().finally(() => lock.release());
       } catch (cause) {
         throw writeFailure(action, cause);
@@ -222,6 +267,12 @@ class FolderCaptureStore implements DurableCaptureStore {
   #path(id: string): string {
     return join(this.#folder, id + SUFFIX);
   }
+}
+
+/** Nobody has the captures for long: only who changes them. */
+function waitedInVain(error: EbscopeError): never {
+  if (error.code !== "store-locked") throw error;
+  throw new EbscopeError("store-locked", error.message, { cause: error, next: "It changes them now: try again." });
 }
 
 /** None for a damaged capture, which can never be put together again; one of a newer ebscope needs nobody knows what. */

@@ -3,7 +3,7 @@
  * only when its folder is (fsync(2)). What the store holds is guest memory: only the user may read it.
  */
 import { randomBytes } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { EbscopeError } from "../../base/error.ts";
 import { systemReason } from "../../base/system-error.ts";
@@ -38,14 +38,32 @@ export function systemCode(error: unknown): string {
   return (error as NodeJS.ErrnoException | undefined)?.code ?? "";
 }
 
-/** Makes a folder and those above it, durably. Rejects with the system's errors. */
+/**
+ * Makes a folder and those above it, durably. Rejects with the system's errors. One after the other: node's own way for all of them never
+ * ends where the system says ENOENT of a folder whose parent is there, as below /proc.
+ */
 export async function makeFolder(path: string): Promise<void> {
   const whole = resolve(path);
-  const first = await mkdir(whole, { recursive: true, mode: PRIVATE_FOLDER });
-  // Undefined when all were there; else the topmost that was made.
-  for (let made = whole; first !== undefined && made.length >= first.length; made = dirname(made)) {
-    await syncFolder(dirname(made));
+  const parent = dirname(whole);
+  try {
+    await mkdir(whole, PRIVATE_FOLDER);
+  } catch (error) {
+    if (await hasFolder(whole)) return;
+    if (systemCode(error) !== "ENOENT" || parent === whole) throw error;
+    await makeFolder(parent);
+    await mkdir(whole, PRIVATE_FOLDER).catch(async (again) => {
+      // Somebody else has just made it.
+      if (!(await hasFolder(whole))) throw again;
+    });
   }
+  await syncFolder(parent);
+}
+
+async function hasFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (about) => about.isDirectory(),
+    () => false,
+  );
 }
 
 /** Makes the names in a folder durable. */

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type DurableCaptureStore, openCaptureStore } from "./capture-store.ts";
 import { type DurableEventLog, type EventLogOptions, openEventLog } from "./event-log.ts";
 
-export type { DurableCaptureStore, PruneResult } from "./capture-store.ts";
+export type { DurableCaptureStore, PruneOptions, PruneResult } from "./capture-store.ts";
 export { openCaptureStore } from "./capture-store.ts";
 export type { Damage, DurableEventLog, EventLogOptions } from "./event-log.ts";
 export { openEventLog } from "./event-log.ts";

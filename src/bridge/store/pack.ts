@@ -68,6 +68,11 @@ export interface Place {
   readonly length: number;
 }
 
+/** Size of a pack with these pages, in bytes. */
+export function packSize(places: readonly Place[]): number {
+  return places.reduce((sum, { length }) => sum + ENTRY + length, HEADER);
+}
+
 /** Writes a pack; resolves with its name when it is on disk. Rejects with the system's errors. */
 export async function writePack(folder: string, pages: ReadonlyMap<Digest, Uint8Array>): Promise<string> {
   const entries = Buffer.alloc(pages.size * ENTRY);

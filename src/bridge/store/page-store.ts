@@ -2,10 +2,28 @@
 import { type FileHandle, open, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isFull, systemCode } from "./files.ts";
-import { type Digest, isPackName, type PackIndex, type Place, readPackIndex, readPages, writePack } from "./pack.ts";
+import {
+  type Digest,
+  isPackName,
+  type PackIndex,
+  type Place,
+  packSize,
+  readPackIndex,
+  readPages,
+  writePack,
+} from "./pack.ts";
 
 /** Pages of which indexes are kept in memory: at 34 bytes each. */
 const KEPT_PAGES = 1 << 20;
+
+/** What only takes room. */
+interface Waste {
+  /** Packs without a live page. */
+  readonly dead: readonly string[];
+  /** Packs that are less than half alive. */
+  readonly sparse: readonly string[];
+  readonly bytes: number;
+}
 
 export class PageStore {
   readonly #folder: string;
@@ -51,20 +69,33 @@ export class PageStore {
    * is no room for that they stay. Every copy of a live page stays, as another one may be damaged; so does a pack that cannot be read.
    */
   async collect(live: ReadonlySet<Digest>): Promise<void> {
-    const sparse: string[] = [];
-    for (const name of await this.#names()) {
-      const index = await this.#index(name);
-      if (index === undefined) continue;
-      const places = [...index.places()];
-      const used = places.filter(({ digest }) => live.has(digest));
-      if (used.length === 0) await this.#drop(name);
-      else if (total(used) * 2 < total(places)) sparse.push(name);
-    }
+    const { dead, sparse } = await this.#wastedBy(live);
+    for (const name of dead) await this.#drop(name);
     try {
       for (const name of sparse) await this.#rewrite(name, live);
     } catch (error) {
       if (!isFull(error)) throw error;
     }
+  }
+
+  /** What `collect` would free, in bytes. */
+  async garbage(live: ReadonlySet<Digest>): Promise<number> {
+    return (await this.#wastedBy(live)).bytes;
+  }
+
+  async #wastedBy(live: ReadonlySet<Digest>): Promise<Waste> {
+    const [dead, sparse]: [string[], string[]] = [[], []];
+    let bytes = 0;
+    for (const name of await this.#names()) {
+      const index = await this.#index(name);
+      if (index === undefined) continue;
+      const places = [...index.places()];
+      const used = places.filter(({ digest }) => live.has(digest));
+      if (used.length > 0 && total(used) * 2 >= total(places)) continue;
+      (used.length === 0 ? dead : sparse).push(name);
+      bytes += packSize(places) - (used.length === 0 ? 0 : packSize(used));
+    }
+    return { dead, sparse, bytes };
   }
 
   async #rewrite(name: string, live: ReadonlySet<Digest>): Promise<void> {

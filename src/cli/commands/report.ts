@@ -2,8 +2,9 @@
 import { basename, resolve } from "node:path";
 import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
+import type { Study } from "../../diagnose/study.ts";
 import { differenceIn } from "../../diff/compare.ts";
-import { diffToFault, isCall } from "../../diff/diff.ts";
+import { type Difference, diffToFault, isCall } from "../../diff/diff.ts";
 import { buildReport, type Report, renderHtml, renderMarkdown } from "../../report/index.ts";
 import { writeWhole } from "../../snapshot/store.ts";
 import { EXIT } from "../exit-code.ts";
@@ -32,12 +33,17 @@ export async function reportCommand(file: string, flags: ReportFlags): Promise<n
   refuseOutputs(outputs, file);
   const study = await openStudy(file, flags);
   const difference = await differenceIn(study.capture, study.images, flags);
-  const around = difference !== undefined && isCall(difference);
-  const toFault = around ? await diffToFault(study.capture, study.images) : undefined;
-  const report = buildReport(study, difference, { file: basename(file), version: CREATED_BY, toFault });
+  const report = await reportOf(study, difference, basename(file));
   const texts = outputs.map(({ render, to }) => ({ to, text: render(report) }));
   for (const { to, text } of texts) await put(to, text);
   return EXIT.done;
+}
+
+/** The report of a capture, as the verb and the bridge give it. `file`: its name. `difference`: undefined when it has a single point. */
+export async function reportOf(study: Study, difference: Difference | undefined, file: string): Promise<Report> {
+  const around = difference !== undefined && isCall(difference);
+  const toFault = around ? await diffToFault(study.capture, study.images) : undefined;
+  return buildReport(study, difference, { file, version: CREATED_BY, toFault });
 }
 
 function outputsOf({ html, markdown }: ReportFlags): readonly Output[] {

@@ -1,8 +1,8 @@
 /** The routes of api/http.ts. What they answer is what the methods of `/rpc` answer: the same handlers, the same checks. */
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { faultsOf } from "../../api/check.ts";
-import { asyncApiDocument, openApiDocument, openRpcDocument } from "../../api/documents.ts";
-import { ROUTES, type Route } from "../../api/http.ts";
+import type { Documents } from "../../api/documents.ts";
+import { ROUTES, type Route, RPC_PATH } from "../../api/http.ts";
 import { asEbscopeError, EbscopeError } from "../../base/error.ts";
 import { printableJson } from "../../base/text.ts";
 import type { EventLog } from "../../bridge/ports.ts";
@@ -17,7 +17,7 @@ export interface AppOptions {
   readonly forms: CaptureForms;
   readonly log: EventLog;
   readonly limits: Limits;
-  readonly version: string;
+  readonly documents: Documents;
 }
 
 /** What a route is given, checked; the answer's body, or undefined when it was sent already. */
@@ -40,6 +40,7 @@ export function createApp(options: AppOptions): FastifyInstance {
   });
   app.setErrorHandler((error, _request, reply) => sendFailure(reply, error));
   app.setNotFoundHandler((request, reply) => {
+    if (request.url.split("?")[0] === RPC_PATH) return sendFailure(reply.header("upgrade", "websocket"), NO_WEBSOCKET);
     const what = request.method === "GET" ? "there is no such path" : `${request.method} is not served`;
     return sendFailure(reply, new Refusal(404, "request-refused", `Cannot serve this request: ${what}`));
   });
@@ -47,6 +48,14 @@ export function createApp(options: AppOptions): FastifyInstance {
   for (const name of Object.keys(ROUTES) as (keyof typeof ROUTES)[]) addRoute(app, ROUTES[name], serve[name]);
   return app;
 }
+
+/** RFC 9110, 15.5.22. */
+const NO_WEBSOCKET = new Refusal(
+  426,
+  "request-refused",
+  `Cannot serve ${RPC_PATH} like this: it is a WebSocket`,
+  "Connect with a client for WebSocket (RFC 6455); docs/api.md has one.",
+);
 
 function addRoute(app: FastifyInstance, route: Route, serve: Serve): void {
   app.get(route.path, async (request, reply) => {
@@ -72,7 +81,7 @@ function checked(route: Route, { params, query, headers }: FastifyRequest): Give
 const EMPTY = { type: "object", additionalProperties: false };
 
 function servers(options: AppOptions, streams: EventStreams): Readonly<Record<keyof typeof ROUTES, Serve>> {
-  const { forms, version } = options;
+  const { forms, documents } = options;
   const call = callsOf(options.handlers);
   return {
     health: async () => ({ status: "ok" }),
@@ -93,9 +102,9 @@ function servers(options: AppOptions, streams: EventStreams): Readonly<Record<ke
     },
     events: async ({ query, headers }, reply) => streams.serverSent(query, headers["last-event-id"], reply),
     ndjson: async ({ query }, reply) => streams.lines(query, reply),
-    openapi: async () => openApiDocument(version),
-    openrpc: async () => openRpcDocument(version),
-    asyncapi: async () => asyncApiDocument(version),
+    openapi: async () => documents.openApi,
+    openrpc: async () => documents.openRpc,
+    asyncapi: async () => documents.asyncApi,
   };
 }
 

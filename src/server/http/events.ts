@@ -40,12 +40,14 @@ const LINES: Form = {
   beat: "",
 };
 
+type StreamLimits = Pick<Limits, "unsent" | "behind" | "httpStreams" | "idle" | "ping">;
+
 export class EventStreams {
   readonly #log: EventLog;
-  readonly #limits: Pick<Limits, "unsent" | "behind" | "httpStreams" | "ping">;
+  readonly #limits: StreamLimits;
   #open = 0;
 
-  constructor(log: EventLog, limits: Pick<Limits, "unsent" | "behind" | "httpStreams" | "ping">) {
+  constructor(log: EventLog, limits: StreamLimits) {
     this.#log = log;
     this.#limits = limits;
   }
@@ -66,7 +68,7 @@ export class EventStreams {
     const after = startOf(this.#log, afterText === undefined ? undefined : Number(afterText));
     const sieve = sieveOf(filterOf(query));
     const response = begin(reply);
-    const sink = new ResponseSink(response, form, this.#limits.unsent, query.follow === "false");
+    const sink = new ResponseSink(response, form, this.#limits, query.follow === "false");
     const cursor = new Cursor(this.#log, sink, { after, sieve, behind: this.#limits.behind });
     this.#open++;
     const beat = setInterval(() => sink.beat(), this.#limits.ping);
@@ -86,6 +88,8 @@ function begin(reply: FastifyReply): ServerResponse {
   const response = reply.raw;
   // A reader that went away; `close` follows.
   response.on("error", () => undefined);
+  // Nothing may happen for hours.
+  response.socket?.setTimeout(0);
   response.writeHead(200, reply.getHeaders() as Record<string, string>);
   response.flushHeaders();
   return response;
@@ -94,18 +98,18 @@ function begin(reply: FastifyReply): ServerResponse {
 class ResponseSink implements Sink {
   readonly #response: ServerResponse;
   readonly #form: Form;
-  readonly #unsent: number;
+  readonly #limits: StreamLimits;
   readonly #once: boolean;
 
-  constructor(response: ServerResponse, form: Form, unsent: number, once: boolean) {
+  constructor(response: ServerResponse, form: Form, limits: StreamLimits, once: boolean) {
     this.#response = response;
     this.#form = form;
-    this.#unsent = unsent;
+    this.#limits = limits;
     this.#once = once;
   }
 
   get ready(): boolean {
-    return this.#response.writable && this.#response.writableLength < this.#unsent;
+    return this.#response.writable && this.#response.writableLength < this.#limits.unsent;
   }
 
   send({ event, json }: LoggedEvent, changed: string | undefined): void {
@@ -121,16 +125,22 @@ class ResponseSink implements Sink {
   }
 
   lagged(from: number, to: number): void {
-    this.#response.end(this.#form.lagged(from, to));
+    this.#end(this.#form.lagged(from, to));
   }
 
   failed(error: unknown): void {
     const { code, message } = asEbscopeError(error);
-    this.#response.end(this.#form.failed(code, message));
+    this.#end(this.#form.failed(code, message));
   }
 
   caughtUp(): void {
-    if (this.#once) this.#response.end();
+    if (this.#once) this.#end();
+  }
+
+  /** What is still to be taken is not waited for without end. */
+  #end(last = ""): void {
+    this.#response.socket?.setTimeout(this.#limits.idle);
+    this.#response.end(last);
   }
 
   beat(): void {

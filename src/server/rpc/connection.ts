@@ -34,6 +34,7 @@ export interface Services {
 const CLOSE = { goingAway: 1001, unsupported: 1003, policy: 1008, internal: 1011 } as const;
 
 interface Answer {
+  readonly id: CallId;
   readonly text: string;
   /** Called when it is on its way. */
   readonly sent?: (() => void) | undefined;
@@ -115,6 +116,8 @@ export class RpcConnection {
   }
 
   #end(): void {
+    // What was held is for nobody any more, and a subscription in it would have no end.
+    this.#held.length = 0;
     this.#subscriptions.end();
     this.#calls.end();
   }
@@ -156,7 +159,8 @@ export class RpcConnection {
     const { batch, parts } = this.#parse(data.toString("utf8"));
     const served = this.#spend(parts.length, data.length);
     const answers = parts.map((part) => this.#answer(part, served));
-    void (batch ? this.#sendTogether(answers) : this.#sendAlone(answers[0]));
+    const sent = batch ? this.#sendTogether(answers) : this.#sendAlone(answers[0]);
+    sent.catch((error: unknown) => this.#ws.close(CLOSE.internal, asEbscopeError(error).code));
   }
 
   /** False when that was more than the connection may ask for; it is closed when it goes on nonetheless. */
@@ -184,16 +188,31 @@ export class RpcConnection {
   }
 
   async #sendTogether(answers: readonly (Promise<Answer> | undefined)[]): Promise<void> {
-    const made = await Promise.all(answers.filter((each) => each !== undefined));
+    const made = await Promise.all(this.#fitted(answers.filter((each) => each !== undefined)));
     if (made.length === 0) return;
     this.#send(`[${made.map(({ text }) => text).join(",")}]`);
     for (const { sent } of made) sent?.();
   }
 
+  /**
+   * One message is as long as one answer may be, however many are in it: those that find no room are answered with that, in the order in
+   * which they are made, so that they do not wait for each other in memory. A subscription's is short, and is not taken back.
+   */
+  #fitted(answers: readonly Promise<Answer>[]): Promise<Answer>[] {
+    let left = this.#services.limits.answer;
+    return answers.map(async (answer) => {
+      const made = await answer;
+      if (made.text.length > left && made.sent === undefined)
+        return { id: made.id, text: errorText(made.id, tooLarge()) };
+      left -= made.text.length;
+      return made;
+    });
+  }
+
   /** Never rejects. Undefined for what is not answered. */
   #answer(part: Part, served: boolean): Promise<Answer> | undefined {
     if (part === undefined) return undefined;
-    if (part instanceof RpcError) return Promise.resolve({ text: errorText(null, part) });
+    if (part instanceof RpcError) return Promise.resolve({ id: null, text: errorText(null, part) });
     return this.#serve(part, served);
   }
 
@@ -203,9 +222,9 @@ export class RpcConnection {
       if (!served) throw tooMany(`Cannot call now: this connection may make ${requestsPerSecond} calls a second`);
       const result = await this.#run(call);
       const sent = typeof result === "object" && result !== null ? this.#afterwards.get(result) : undefined;
-      return { text: this.#resultText(call.id, result), sent };
+      return { id: call.id, text: this.#resultText(call.id, result), sent };
     } catch (error) {
-      return { text: errorText(call.id, error) };
+      return { id: call.id, text: errorText(call.id, error) };
     }
   }
 
@@ -217,12 +236,8 @@ export class RpcConnection {
   }
 
   #resultText(id: CallId, result: unknown): string {
-    const json = printableJson(JSON.stringify(result ?? null));
-    const { answer } = this.#services.limits;
-    if (json.length > answer) {
-      const message = `Cannot send the answer: it has ${json.length} characters, and ${answer} are the most`;
-      throw new RpcError(RPC_ERRORS.failed, "answer-too-large", message, { next: REFUSALS["answer-too-large"] });
-    }
+    const json = jsonText(result ?? null);
+    if (json === undefined || json.length > this.#services.limits.answer) throw tooLarge();
     return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${json}}`;
   }
 
@@ -268,6 +283,21 @@ export class RpcConnection {
       },
     };
   }
+}
+
+/** Undefined for what is longer than any string of this engine. */
+function jsonText(value: unknown): string | undefined {
+  try {
+    return printableJson(JSON.stringify(value));
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function tooLarge(): RpcError {
+  const message = "Cannot send the answer: it is longer than any may be, alone or together with those of its batch";
+  return new RpcError(RPC_ERRORS.failed, "answer-too-large", message, { next: REFUSALS["answer-too-large"] });
 }
 
 function errorText(id: CallId, error: unknown): string {

@@ -5,6 +5,7 @@
  * What cannot be a call is answered with the error of section 5.1 and the id null.
  */
 import { RPC_ERRORS } from "../../api/protocol.ts";
+import { isDeeperThan } from "../../base/json-depth.ts";
 import { printable } from "../../base/text.ts";
 import { RpcError } from "./rpc-error.ts";
 
@@ -42,7 +43,7 @@ export function parseMessage(text: string, maxBatch: number): Message {
 }
 
 function parseJson(text: string): unknown {
-  if (isTooDeep(text)) throw refused(`it has lists in lists, more than ${MAX_DEPTH} deep`);
+  if (isDeeperThan(text, MAX_DEPTH)) throw refused(`it has lists in lists, more than ${MAX_DEPTH} deep`);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -51,29 +52,6 @@ function parseJson(text: string): unknown {
       next: "Send one JSON-RPC 2.0 request, or a list of them, in each text message.",
     });
   }
-}
-
-/** A megabyte of brackets takes the parser a third of a second; counting them takes a millisecond. */
-function isTooDeep(text: string): boolean {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const char = text.charCodeAt(i);
-    if (char === QUOTE) i = endOfString(text, i);
-    else if (char === 0x5b || char === 0x7b) depth++;
-    else if (char === 0x5d || char === 0x7d) depth--;
-    if (depth > MAX_DEPTH) return true;
-  }
-  return false;
-}
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-
-/** Of the closing quotation mark; of the text's end when there is none. */
-function endOfString(text: string, start: number): number {
-  let i = start + 1;
-  while (i < text.length && text.charCodeAt(i) !== QUOTE) i += text.charCodeAt(i) === BACKSLASH ? 2 : 1;
-  return i;
 }
 
 function refused(state: string): RpcError {

@@ -42,7 +42,7 @@ function inUrl(address: string): string {
 }
 
 export function isLoopback(address: string): boolean {
-  return /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address) || address === "::1" || address === "localhost";
+  return (isIP(address) === 4 && address.startsWith("127.")) || address === "::1" || address === "localhost";
 }
 
 function isWildcard(address: string): boolean {

@@ -1,17 +1,16 @@
 /** What is said to whoever is not served, and why. */
 import type { ProblemJson } from "../../api/http.ts";
+import { ERROR_CODES } from "../../base/error.ts";
 
-/** Advice by code. The registry (base/error.ts) has the codes of all that fails; these are of what is not let in. */
+/** Those codes of the error registry that are of what is not let in or not answered, with their advice. */
 export const REFUSALS = {
-  "host-refused":
-    "Use the address that `ebscope serve` printed, with that port. `--allow-host NAME` adds a name, for a proxy or another machine.",
-  "origin-refused": "Pages of other origins are not served. Use a program, or a page that this bridge serves itself.",
-  "token-refused":
-    "Send `Authorization: Bearer TOKEN` with the token in the file that `ebscope serve` named; a browser's WebSocket offers the subprotocols `ebscope.v1` and `ebscope.token.TOKEN`. A token in the URL is not taken.",
-  "access-refused": "This needs the token for control; what was given is the one for reading.",
-  "request-refused": "docs/api.md has what this bridge serves, and /openapi.json.",
-  "too-many-requests": "Wait for answers before asking on, and close what is not needed.",
-  "answer-too-large": "Ask for less: one vCPU, one regime, fewer names.",
+  "host-refused": ERROR_CODES["host-refused"],
+  "origin-refused": ERROR_CODES["origin-refused"],
+  "token-refused": ERROR_CODES["token-refused"],
+  "access-refused": ERROR_CODES["access-refused"],
+  "request-refused": ERROR_CODES["request-refused"],
+  "too-many-requests": ERROR_CODES["too-many-requests"],
+  "answer-too-large": ERROR_CODES["answer-too-large"],
 } as const;
 export type RefusalCode = keyof typeof REFUSALS;
 

@@ -39,8 +39,11 @@ export interface CursorOptions {
   readonly behind: number;
 }
 
-/** Events that are asked of the log at once. */
-const PIECE = 256;
+/**
+ * Events that are asked of the log at once. Many readers that replay at the same time hold a piece each, which is read from a file and decoded:
+ * small ones are gone before the next garbage collection, so that memory does not grow with them.
+ */
+const PIECE = 32;
 
 type State = "new" | "caught up" | "reading" | "stalled" | "ended";
 

@@ -23,11 +23,11 @@ export class SharedFrames {
   }
 
   #keep(key: string, frame: Buffer): void {
-    if (frame.length > MAX_BYTES / 4) return;
     this.#kept.set(key, frame);
     this.#bytes += frame.length;
     for (const [oldest, { length }] of this.#kept) {
-      if (this.#kept.size <= MAX_KEPT && this.#bytes <= MAX_BYTES) return;
+      // The latest stays however long it is: long ones are those that are worth sharing.
+      if (oldest === key || (this.#kept.size <= MAX_KEPT && this.#bytes <= MAX_BYTES)) return;
       this.#kept.delete(oldest);
       this.#bytes -= length;
     }

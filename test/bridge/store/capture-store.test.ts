@@ -175,7 +175,8 @@ describe("pruning", () => {
       await store.write(id, withPages(range(i * 3, i * 3 + 3), day(i + 1)));
     }
     const all = ["e", "d", "c", "b", "a"];
-    expect(await store.prune(keep)).toEqual({ removed: all.filter((id) => !kept.includes(id)) });
+    const removed = all.filter((id) => !kept.includes(id));
+    expect(await store.prune(keep)).toMatchObject({ removed, kept: kept.length });
     expect((await store.list()).map(({ id }) => id)).toEqual(kept);
     for (const id of kept) await store.read(id);
   });
@@ -185,6 +186,24 @@ describe("pruning", () => {
     for (const [i, id] of ["a", "b", "c", "d"].entries()) await store.write(id, withPages(range(0, 20), day(i + 1)));
     expect((await store.prune({ bytes: 100_000 })).removed).toEqual([]);
     expect((await store.prune({ bytes: 80_000 })).removed).toEqual(["d", "c", "b", "a"]);
+  });
+
+  it("tells how much room came free, and before that in a dry run, which removes nothing", async () => {
+    const store = await open();
+    // "b" shares all but ten pages with what stays, "a" leaves a pack behind of which a quarter is still needed.
+    await store.write("a", withPages(range(0, 100), day(1)));
+    await store.write("b", withPages(range(75, 110), day(2)));
+    await store.write("c", withPages(range(75, 100), day(3)));
+    const [before, files] = [await usage(), await readdir(folder())];
+    expect(await store.room()).toBe(before);
+    const told = await store.prune({ count: 1 }, { dryRun: true });
+    expect(told).toMatchObject({ removed: ["b", "a"], kept: 1 });
+    expect([await readdir(folder()), await usage()]).toEqual([files, before]);
+    expect(await store.prune({ count: 1 })).toEqual(told);
+    expect(before - (await usage())).toBe(told.freed);
+    expect(told.freed).toBeGreaterThan(85 * 4096);
+    expect(captureText(await store.read("c"))).toBe(captureText(withPages(range(75, 100), day(3))));
+    expect(await store.prune({ count: 1 })).toEqual({ removed: [], kept: 1, freed: 0 });
   });
 
   it("frees pages that a killed writer had stored before its capture", async () => {

@@ -82,6 +82,7 @@ export interface Served {
 
 export interface ServeOptions {
   readonly handlers?: Handlers;
+  readonly forms?: CaptureForms;
   readonly limits?: Partial<Limits>;
   readonly listen?: readonly Listen[];
   readonly log?: MemoryLog;
@@ -93,7 +94,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   const server = await startServer({
     handlers: options.handlers ?? fakeHandlers(),
     log,
-    forms: FORMS,
+    forms: options.forms ?? FORMS,
     tokens,
     version: "1.2.3",
     listen: options.listen ?? [{ address: "127.0.0.1", port: 0 }],
@@ -231,8 +232,14 @@ export class RawSocket {
     return this.bytes.toString("latin1");
   }
 
-  end(): Promise<string> {
-    return this.until(() => false);
+  /** Waits for the end; nothing is looked into before. */
+  async end(): Promise<string> {
+    while (!this.#ended) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.bytes.toString("latin1");
   }
 }
 
