@@ -3,11 +3,15 @@ import { defineConfig } from "vitest/config";
 const HALF_A_MINUTE = 30_000;
 const A_GUEST = 180_000;
 
-/** Live tests that launch their guests paused and wait for no moment: two files at a time are as good as one. */
-const PAIRS = [
-  ...["address-translation", "bridge", "browser-origin", "causes", "firmware", "guest-modes", "linux"],
-  ...["machines", "memory-map", "symbols", "translation", "xen"],
+/**
+ * Live tests that wait for a moment of a guest which runs meanwhile, or measure what a stub does: one file at a time, as a machine under TCG
+ * takes a core, and ebscope and gdb want the other one. Of the others two at a time are as good as one.
+ */
+const ALONE = [
+  ...["conformance", "conformance-example", "conformance-running", "conformance-table"],
+  ...["death", "leaving", "transcripts"],
 ].map((name) => `test/live/${name}.test.ts`);
+const LIVE = ["test/live/**/*.test.ts"];
 
 export default defineConfig({
   test: {
@@ -25,15 +29,13 @@ export default defineConfig({
       {
         test: {
           name: "live",
-          include: ["test/live/**/*.test.ts"],
-          exclude: PAIRS,
+          include: ALONE,
           testTimeout: A_GUEST,
           hookTimeout: A_GUEST,
-          // One file at a time: a machine under TCG takes a core, and ebscope and gdb want the other one.
           fileParallelism: false,
         },
       },
-      { test: { name: "live-pairs", include: PAIRS, testTimeout: A_GUEST, hookTimeout: A_GUEST } },
+      { test: { name: "live-pairs", include: LIVE, exclude: ALONE, testTimeout: A_GUEST, hookTimeout: A_GUEST } },
     ],
   },
 });
