@@ -17,7 +17,7 @@ class Child<Out extends object> {
     this.process = fork(module, argumentsFor(role));
     this.process.once("exit", (code) => {
       // One that died would be waited for without end.
-      if (code !== 0 && this.process.connected !== false) process.exit(1);
+      if (code !== 0) throw new Error(`the process of ${role} died`);
     });
   }
 

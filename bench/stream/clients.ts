@@ -122,8 +122,8 @@ export function clients(): void {
   process.on("disconnect", () => process.exit());
 }
 
-/** Seconds that a reader hangs before another one takes its place; who answers no ping is cut off after 40 at the earliest. */
-const HANGS = 30;
+/** Seconds that a reader hangs before another one takes its place; who answers no ping is cut off after 40 to 60. */
+const HANGS = 50;
 
 /** Readers that ask for all events and take none. One that was cut off would not know it, as it does not read: each gives way after a while. */
 export class StalledReaders {
