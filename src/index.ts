@@ -1,8 +1,9 @@
 /** ebscope as a library: guests under a program's control; captures read, compared, taken. */
+
+export { asEbscopeError, EbscopeError, type ErrorCode } from "./base/error.ts";
 export { hex } from "./base/hex.ts";
 export type { MemoryRead } from "./base/memory.ts";
 export type { Registers } from "./base/registers.ts";
-export { asEbscopeError, EbscopeError, type ErrorCode } from "./base/error.ts";
 export {
   type CaptureEvent,
   type CaptureOptions,
@@ -18,6 +19,7 @@ export { PointView } from "./diff/point-view.ts";
 export { statusName } from "./efi/structures.ts";
 export { encodeDiff } from "./encode/diff.ts";
 export { encodeMappings, encodePoint, encodeRegisters } from "./encode/point.ts";
+export { type Plan, readPlan } from "./plan/index.ts";
 export { parseStubAddress } from "./rsp/transport.ts";
 export * from "./session/index.ts";
 export type { Capture, Point, PointKind } from "./snapshot/model.ts";

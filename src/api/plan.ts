@@ -90,7 +90,7 @@ const RegisterChoice = Type.Union(
   {
     title: "none, all or a list of registers and classes",
     description:
-      "Which registers, of every vCPU: none, all, or a list of names (x0, SCTLR_EL1) and classes (control, exception, general, …).",
+      "Which registers: none, all of every vCPU, or, of the vCPU that stopped, a list of names (x0, SCTLR_EL1) and classes (control, general, …).",
   },
 );
 

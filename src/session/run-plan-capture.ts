@@ -11,6 +11,7 @@ import type { RegimeName } from "../aarch64/regime-model.ts";
 import type { EbscopeError } from "../base/error.ts";
 import { isError } from "../efi/structures.ts";
 import { type Location, type Plan, type PlanPoint, pointReference } from "../plan/index.ts";
+import { MAX_POINTS, MAX_ROWS } from "../snapshot/meta.ts";
 import type { Capture, ExitAttempt, PointKind } from "../snapshot/model.ts";
 import type { FoundPlace } from "./places.ts";
 import type { Session } from "./session.ts";
@@ -24,8 +25,6 @@ export interface Spot {
 
 export const EXIT_BOOT_SERVICES = "gBS->ExitBootServices";
 
-/** Points that one capture can have (snapshot/meta.ts). */
-const MAX_POINTS = 4_096;
 /** Letters of an id in a capture, with room for a number behind it. */
 const MAX_ID = 32;
 
@@ -58,8 +57,9 @@ export class PlanCapture {
 
   /** Takes the point; its id in the capture, undefined when the capture has no room for more. Raises what ends the guest. */
   async take(point: PlanPoint, hit: number, spot: Spot, stop: Stop): Promise<string | undefined> {
-    if (this.#taken.length >= MAX_POINTS) {
-      if (!this.#full) this.#session.note(`The capture has ${MAX_POINTS} points: no more were taken.`);
+    const room = Math.min(MAX_POINTS, Math.floor(MAX_ROWS / this.#session.cpus));
+    if (this.#taken.length >= room) {
+      if (!this.#full) this.#session.note(`The capture has ${room} points: no more were taken.`);
       this.#full = true;
       return undefined;
     }
@@ -113,12 +113,12 @@ export class PlanCapture {
     return this.#taken.findLast((each) => each.point === id && (hit === undefined || each.hit === hit))?.capture;
   }
 
-  /** Undefined when no point was taken. */
+  /** The capture when the plan is over; undefined when no point was taken. */
   result(error: EbscopeError | undefined): Capture | undefined {
+    for (const attempt of this.#attempts.splice(0)) this.#session.addAttempt(attempt);
     const { capture } = this.#session;
     if (capture.points.length === 0) return undefined;
-    const partial = capture.partial ?? (error && { code: error.code, message: error.message });
-    return { ...capture, attempts: [...this.#attempts], partial };
+    return { ...capture, partial: capture.partial ?? (error && { code: error.code, message: error.message }) };
   }
 }
 

@@ -48,7 +48,7 @@ export interface PlanOutcome {
 export async function runPlan(session: Session, plan: Plan, options: RunPlanOptions = {}): Promise<PlanOutcome> {
   const places = await checkPlan(session, plan, options.signal);
   const capture = new PlanCapture(session, plan);
-  const points = new PlanPoints({ session, plan, places, capture, tell: async (event) => options.onEvent?.(event) });
+  const points = new PlanPoints({ session, plan, places, capture, tell: tellerOf(options) });
   let error: EbscopeError | undefined;
   try {
     await new PlanLoop(session, plan, points, options.signal).run();
@@ -61,6 +61,20 @@ export async function runPlan(session: Session, plan: Plan, options: RunPlanOpti
     points: points.outcomes(),
     error,
     captureId: (reference) => capture.idOf(reference),
+  };
+}
+
+/** Tells events until that fails: the plan is ended by it, and what was recorded is kept. */
+function tellerOf({ onEvent }: RunPlanOptions): (event: PlanEvent) => Promise<void> {
+  let isBroken = false;
+  return async (event) => {
+    if (isBroken) return;
+    try {
+      await onEvent?.(event);
+    } catch (error) {
+      isBroken = true;
+      throw error;
+    }
   };
 }
 

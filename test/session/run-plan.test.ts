@@ -1,7 +1,7 @@
 /** Plans that run on guests which a test writes down: what is recorded, when points are armed and given up, and how a plan ends. */
 import { describe, expect, it } from "vitest";
 import { faultsOf } from "../../src/api/check.ts";
-import { RecordLine } from "../../src/api/records.ts";
+import { type HitJson, RecordLine, type UndecidedJson } from "../../src/api/records.ts";
 import { EbscopeError } from "../../src/base/error.ts";
 import { readPlan } from "../../src/plan/index.ts";
 import { type PlanOutcome, runPlan } from "../../src/session/run-plan.ts";
@@ -467,12 +467,30 @@ describe("the lines of a plan's records", () => {
       "  after: { at: gBS->ExitBootServices, when: return, then: stop }",
     ];
     const ran = await run(points.join("\n"), exitBootServices(8n), { rest: "limits: { time: 2s }" });
-    const lines = ran.events.flatMap((event) =>
-      event.kind === "hit" ? [encodeHit(event)] : event.kind === "undecided" ? [encodeUndecided(event)] : [],
-    );
+    const lines = ran.events.flatMap((event): (HitJson | UndecidedJson)[] => {
+      if (event.kind === "hit") return [encodeHit(event)];
+      return event.kind === "undecided" ? [encodeUndecided(event)] : [];
+    });
     expect(lines.map(({ kind, point }) => `${kind} ${point}`)).toEqual(["hit entry", "undecided odd", "hit after"]);
     for (const line of lines) expect(faultsOf(RecordLine, JSON.parse(JSON.stringify(line)))).toBeUndefined();
     expect(lines[0]).toMatchObject({ note: "here", capture: "entry", condition: null, returned: null });
+  });
+});
+
+describe("a plan whose records cannot be told", () => {
+  it("ends there, with the capture until then", async () => {
+    const { session, target } = fakeSession(rounds(A, 5));
+    const text =
+      "ebscope: 1\npoints: { a: { at: 0x44000000, limit: { count: 5 }, record: { tables: live } }, b: { at: 0x44000000, keep: last, limit: { count: 9 }, record: { registers: [x0] } } }";
+    const outcome = await runPlan(session, readPlan({ name: "p.yaml", text }), {
+      onEvent: (event) => {
+        if (event.kind === "hit" && event.hit === 2) throw new EbscopeError("file-unwritable", "Cannot write r: full");
+      },
+    });
+    expect(outcome.error?.code).toBe("file-unwritable");
+    expect(outcome.capture?.points.map(({ id }) => id)).toEqual(["a", "a-2"]);
+    expect(outcome.capture?.partial?.code).toBe("file-unwritable");
+    expect(target.breakpoints.size).toBe(0);
   });
 });
 

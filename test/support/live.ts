@@ -295,11 +295,11 @@ export class Guest implements AsyncDisposable {
 }
 
 /** A machine at the prompt of the UEFI shell, where `START_HANDOFF` starts the test guest. The folder becomes its disk. */
-export async function guestAtShell(folder: string): Promise<Guest> {
+export async function guestAtShell(folder: string, options: readonly string[] = []): Promise<Guest> {
   need(HANDOFF);
   copyFileSync(HANDOFF, join(folder, "handoff.efi"));
   const disk = ["-drive", `file=fat:rw:${folder},format=raw,if=none,id=d`, "-device", "virtio-blk-device,drive=d"];
-  const guest = new Guest({ extra: disk });
+  const guest = new Guest({ extra: [...disk, ...options] });
   try {
     await guest.listening();
     await guest.shows(/to skip/);
