@@ -5,7 +5,7 @@
  * `limits.time` it is over, done or not. What was recorded until something ended it early is kept.
  */
 import { abortError } from "../base/abort.ts";
-import { asEbscopeError, EbscopeError } from "../base/error.ts";
+import { asEbscopeError, EbscopeError, type ErrorCode } from "../base/error.ts";
 import type { Plan } from "../plan/index.ts";
 import type { Capture } from "../snapshot/model.ts";
 import { PlanCapture } from "./run-plan-capture.ts";
@@ -80,6 +80,8 @@ function tellerOf({ onEvent }: RunPlanOptions): (event: PlanEvent) => Promise<vo
 
 /** Of a timer, in milliseconds. */
 const MAX_TIMER = 2 ** 31 - 1;
+/** After these there is no guest any more. */
+const GONE: readonly ErrorCode[] = ["connection-lost", "guest-ended"];
 /** Stops in a row that are nobody's. */
 const MAX_STRAYS = 1_000;
 
@@ -103,10 +105,22 @@ class PlanLoop {
   async run(): Promise<void> {
     await this.#points.begin();
     for (let strays = 0; !(await this.#isDone()); ) {
-      const progress = this.#points.canTrace ? await this.#trace() : await this.#next();
+      const progress = await this.#advance();
       strays = progress ? 0 : strays + 1;
       if (strays > MAX_STRAYS)
         throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
+    }
+  }
+
+  /** A guest that ends when every point has its records ends nothing early. */
+  async #advance(): Promise<boolean> {
+    try {
+      return await (this.#points.canTrace ? this.#trace() : this.#next());
+    } catch (error) {
+      const isGone = error instanceof EbscopeError && GONE.includes(error.code);
+      if (!isGone || !this.#points.areSatisfied) throw error;
+      this.#watchEnd = 0;
+      return true;
     }
   }
 

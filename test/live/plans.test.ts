@@ -52,7 +52,7 @@ interface Diff {
   readonly registers: readonly { class: string; name: string }[];
   readonly mappings: readonly unknown[];
   readonly efi: readonly Change[];
-  readonly findings: readonly { rule: string }[];
+  readonly findings: readonly { rule: string; severity: string }[];
 }
 
 interface Lines {
@@ -118,9 +118,12 @@ describe("exit-boot-services.yaml", () => {
     const capture = JSON.parse(captured.stdout) as Diff;
     const diff = lines.diffs.find(({ to }) => to === "after")?.diff;
     expect(capture.mappings.length).toBeGreaterThan(10);
-    for (const key of ["status", "attempts", "mappings", "efi", "findings"] as const) {
-      expect(diff?.[key], key).toEqual(capture[key]);
-    }
+    for (const key of ["status", "mappings", "efi"] as const) expect(diff?.[key], key).toEqual(capture[key]);
+    const errors = ({ findings = [] }: Partial<Diff>) => findings.filter(({ severity }) => severity === "error");
+    expect(errors(capture).length).toBeGreaterThan(0);
+    expect(errors(diff ?? {})).toEqual(errors(capture));
+    // An interrupt in the call may spoil the map key, so that the guest calls again: it says how often.
+    expect(diff?.attempts).toBe(guestLines(run.stderr, "exit").length);
     // The timer's interrupt may come during the call, or not, and leaves its traces in these.
     const ofInterrupt = ({ class: each, name }: Diff["registers"][number]): boolean =>
       each === "timer" || each === "exception" || name === "SP_EL1";
@@ -156,12 +159,14 @@ describe("exit-boot-services.yaml", () => {
     expect(clean.code, clean.stderr).toBe(0);
     const { hits, diffs, end } = linesOf(clean);
     const printed = guestLines(clean.stderr, "exit");
-    expect(printed.map(({ status }) => status)).toEqual(["0x8000000000000002", "0x0"]);
-    expect(hits.map(({ point, hit }) => `${point} #${hit}`)).toEqual(["before #2", "after #1"]);
-    expect(asked(hits[0], "MapKey")).toBe(printed[1]?.key);
+    const calls = printed.length;
+    expect(calls).toBeGreaterThan(1);
+    expect([printed[0]?.status, printed.at(-1)?.status]).toEqual(["0x8000000000000002", "0x0"]);
+    expect(hits.map(({ point, hit }) => `${point} #${hit}`)).toEqual([`before #${calls}`, "after #1"]);
+    expect(asked(hits[0], "MapKey")).toBe(printed.at(-1)?.key);
     expect(hits[1]?.returned).toEqual({ value: "0x0", status: "EFI_SUCCESS" });
-    expect(diffs[0]?.diff).toMatchObject({ status: "0x0", attempts: 2 });
-    expect(end.points).toMatchObject([{ hits: 2, records: 1 }, { hits: 1 }, { hits: 0 }]);
+    expect(diffs[0]?.diff).toMatchObject({ status: "0x0", attempts: calls });
+    expect(end.points).toMatchObject([{ hits: calls, records: 1 }, { hits: 1 }, { hits: 0 }]);
   });
 });
 

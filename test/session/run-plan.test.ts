@@ -199,6 +199,18 @@ describe("a point with a time of its own", () => {
   });
 });
 
+describe("the watch at the end", () => {
+  it("goes on when every point has its records, and may be ended by the guest", async () => {
+    const { session, target } = fakeSession([...rounds(A, 1), ...rounds(B, 3)]);
+    const text = `ebscope: 1\nlimits: { time: 5s, watch: 5s }\npoints: { a: { at: 0x44000000, ${STANDING} } }`;
+    setTimeout(() => target.lose(), 30);
+    const outcome = await runPlan(session, readPlan({ name: "p.yaml", text }));
+    expect(outcome.error).toBeUndefined();
+    expect(outcome.points).toMatchObject([{ id: "a", records: 1 }]);
+    expect(target.left).toBe(0);
+  });
+});
+
 describe("returns", () => {
   const point =
     "  r: { at: 0x44000000, when: return, limit: { count: 9 }, record: { registers: [x0, sp], arguments: true } }";
