@@ -11,7 +11,7 @@ import type { RegimeName } from "../aarch64/regime-model.ts";
 import type { EbscopeError } from "../base/error.ts";
 import { isError } from "../efi/structures.ts";
 import { type Location, type Plan, type PlanPoint, pointReference } from "../plan/index.ts";
-import { MAX_POINTS, MAX_ROWS } from "../snapshot/meta.ts";
+import { mostPoints } from "../snapshot/meta.ts";
 import type { Capture, ExitAttempt, PointKind } from "../snapshot/model.ts";
 import type { FoundPlace } from "./places.ts";
 import type { Session } from "./session.ts";
@@ -57,7 +57,7 @@ export class PlanCapture {
 
   /** Takes the point; its id in the capture, undefined when the capture has no room for more. Raises what ends the guest. */
   async take(point: PlanPoint, hit: number, spot: Spot, stop: Stop): Promise<string | undefined> {
-    const room = Math.min(MAX_POINTS, Math.floor(MAX_ROWS / this.#session.cpus));
+    const room = mostPoints(this.#session.cpus);
     if (this.#taken.length >= room) {
       if (!this.#full) this.#session.note(`The capture has ${room} points: no more were taken.`);
       this.#full = true;

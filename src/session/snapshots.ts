@@ -7,6 +7,7 @@ import { assemble } from "../capture/assemble.ts";
 import { takePoint } from "../capture/point.ts";
 import type { ImageExtent } from "../efi/image-headers.ts";
 import type { EfiTables } from "../efi/tables.ts";
+import { mostPoints } from "../snapshot/meta.ts";
 import type { Capture, ExitAttempt, FoundImage, Partial, Point, PointKind } from "../snapshot/model.ts";
 import type { Target } from "../target/target.ts";
 import type { Surroundings } from "./surroundings.ts";
@@ -23,8 +24,6 @@ export interface SnapshotOptions {
   readonly regimes?: readonly RegimeName[];
 }
 
-/** Points of one capture: pages that stay as they are take no memory again, registers do. */
-const MAX_POINTS = 4_096;
 const MAX_FOUND = 16;
 const WITH_IMAGES: ReadonlySet<PointKind> = new Set(["before", "now"]);
 
@@ -117,8 +116,9 @@ export class Snapshots {
     if (this.#points.some((point) => point.id === id)) {
       throw new EbscopeError("usage", `Cannot take the point ${id}: the capture has one that is called so`);
     }
-    if (this.#points.length >= MAX_POINTS) {
-      throw new EbscopeError("usage", `Cannot take another point: the capture has ${MAX_POINTS}`);
+    const most = mostPoints(this.#target.info.cpus.length);
+    if (this.#points.length >= most) {
+      throw new EbscopeError("usage", `Cannot take another point: the capture has ${most}`);
     }
   }
 }

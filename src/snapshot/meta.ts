@@ -128,6 +128,11 @@ const partial = { type: "object", required: ["code", "message"], properties: { c
 export const MAX_POINTS = 4096;
 export const MAX_ROWS = 65_536;
 
+/** Points that a capture of so many vCPUs may have. */
+export function mostPoints(vcpus: number): number {
+  return Math.min(MAX_POINTS, Math.floor(MAX_ROWS / Math.max(vcpus, 1)));
+}
+
 export const META_SCHEMA = {
   type: "object",
   required: [
