@@ -2,8 +2,7 @@
  * The bridge: guests, their captures, and what happens to them, for any number of clients. It knows no client: the server in front of it
  * checks what comes in, hands calls over, and streams the log.
  */
-import { EVENT_KINDS } from "../api/events.ts";
-import { METHODS, type MethodName, PROTOCOL_VERSION } from "../api/protocol.ts";
+import type { MethodName } from "../api/protocol.ts";
 import { virt } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
 import { parseInteger } from "../base/hex.ts";
@@ -20,22 +19,19 @@ export interface BridgeOptions {
   readonly version: string;
   /** Bytes that were cut off the log when it was opened. Default 0. */
   readonly cut?: number;
-  /** What the server in front allows. */
-  readonly limits?: { readonly message: number; readonly requestsPerSecond: number };
   readonly attach?: Attach;
   /** Told when events cannot be written. */
   readonly onProblem?: (problem: WriterProblem) => void;
 }
 
-/** The methods that the server has itself: those of the connection. */
-type ServerMethod = "Bridge.describe" | "Bridge.cancel" | "Stream.subscribe" | "Stream.unsubscribe";
+/** The methods that the server has itself: those of the connection, and about the protocol. */
+type ServerMethod = Extract<MethodName, `Bridge.${string}` | `Stream.${string}`>;
 export type BridgeHandlers = Required<Omit<Handlers, ServerMethod>>;
 
 /** What one `Memory.read` gives at most, in bytes: the schema says so too. */
 const MEMORY_READ = 1 << 20;
 /** Seconds. */
 const FIND_TIMEOUT = 60;
-const LIMITS = { message: 1 << 20, requestsPerSecond: 1_000 };
 
 /** Opens the bridge and tells of it. The log and the store are not closed with it. */
 export async function createBridge(options: BridgeOptions): Promise<Bridge> {
@@ -58,7 +54,7 @@ export class Bridge implements AsyncDisposable {
     const common = { writer: this.#writer, createdBy: `ebscope ${options.version}` };
     this.captures = new Captures({ ...common, store: options.captures });
     this.guests = new Guests({ ...common, ...(options.attach !== undefined && { attach: options.attach }) });
-    this.handlers = { ...this.#own(), ...this.#ofGuests(), ...this.#ofStopped(), ...this.#ofCaptures() };
+    this.handlers = { ...this.#ofGuests(), ...this.#ofStopped(), ...this.#ofCaptures() };
   }
 
   begin(): Promise<void> {
@@ -80,19 +76,6 @@ export class Bridge implements AsyncDisposable {
     await this.captures.close();
     await this.guests.close();
     await this.#writer.close();
-  }
-
-  #own(): Pick<BridgeHandlers, "Bridge.version" | "Bridge.capabilities"> {
-    const { version, limits = LIMITS } = this.#options;
-    const about = { name: "ebscope", version, protocol: PROTOCOL_VERSION };
-    const methods = Object.keys(METHODS) as MethodName[];
-    return {
-      "Bridge.version": async (_, { access }) => ({ ...about, access }),
-      "Bridge.capabilities": async () => {
-        const { message, requestsPerSecond } = limits;
-        return { methods, events: [...EVENT_KINDS], limits: { message, memoryRead: MEMORY_READ, requestsPerSecond } };
-      },
-    };
   }
 
   #ofGuests() {
