@@ -218,7 +218,7 @@ const RegisterAssertion = Type.Object(
   closed,
 );
 
-const Property = Type.Enum([
+export const Property = Type.Enum([
   "mapped",
   "readable",
   "writable",
@@ -229,6 +229,7 @@ const Property = Type.Enum([
   "normal",
   "device",
 ]);
+export type Property = Static<typeof Property>;
 
 const MappingAssertion = Type.Object(
   {

@@ -48,19 +48,21 @@ function problemText({ line, column, message, cure }: Problem): string {
 /** Reads a document's file: UTF-8, at most 1 MiB. `path` is its name in messages too. */
 export async function readSource(path: string): Promise<Source> {
   const bytes = await readBounded(path);
-  if (bytes.length > MAX_DOCUMENT_BYTES) throw unreadable(path, "it is larger than 1 MiB");
+  if (bytes.length > MAX_DOCUMENT_BYTES) throw unreadable(path, "it is larger than 1 MiB", { next: TEXT_NEEDED });
   try {
     return { name: path, text: new TextDecoder("utf-8", { fatal: true }).decode(bytes) };
   } catch (cause) {
-    throw unreadable(path, "it is no UTF-8 text", cause);
+    throw unreadable(path, "it is no UTF-8 text", { cause, next: TEXT_NEEDED });
   }
 }
+
+const TEXT_NEEDED = "Give a text in YAML or JSON, as people write it.";
 
 async function readBounded(path: string): Promise<Uint8Array> {
   try {
     // A pipe without a writer must not keep us waiting.
     await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    if (!(await file.stat()).isFile()) throw unreadable(path, "it is no file");
+    if (!(await file.stat()).isFile()) throw unreadable(path, "it is no file", {});
     const buffer = Buffer.alloc(MAX_DOCUMENT_BYTES + 1);
     let length = 0;
     for (let read = -1; read !== 0 && length < buffer.length; length += read) {
@@ -69,10 +71,10 @@ async function readBounded(path: string): Promise<Uint8Array> {
     return buffer.subarray(0, length);
   } catch (cause) {
     if (cause instanceof EbscopeError) throw cause;
-    throw unreadable(path, systemReason(cause), cause);
+    throw unreadable(path, systemReason(cause), { cause });
   }
 }
 
-function unreadable(path: string, why: string, cause?: unknown): EbscopeError {
-  return new EbscopeError("file-unreadable", `Cannot read ${printable(path)}: ${why}`, { cause });
+function unreadable(path: string, why: string, options: { readonly cause?: unknown; readonly next?: string }) {
+  return new EbscopeError("file-unreadable", `Cannot read ${printable(path)}: ${why}`, options);
 }

@@ -1,7 +1,7 @@
 /** A policy as rules are checked: what its document says, understood. */
 
 import type { RegimeName } from "../aarch64/regime-model.ts";
-import type { RuleName } from "../api/policy.ts";
+import type { Property, RuleName } from "../api/policy.ts";
 import type { Assertion } from "./assertion.ts";
 import type { Pattern } from "./pattern.ts";
 
@@ -44,19 +44,6 @@ export interface NameException {
   readonly position: Position;
   readonly text: string;
 }
-
-export const PROPERTIES = [
-  "mapped",
-  "readable",
-  "writable",
-  "executable",
-  "el0-readable",
-  "el0-writable",
-  "el0-executable",
-  "normal",
-  "device",
-] as const;
-export type Property = (typeof PROPERTIES)[number];
 
 /** What a rule asks for. `at` is undefined where the rule's own points are meant, `regimes` where those in use are. */
 export type Demand =

@@ -1,6 +1,8 @@
 /** `mappings`: what has to be mapped, how, and what not. */
+
 import type { Attributes } from "../../aarch64/attributes.ts";
 import type { RegimeName } from "../../aarch64/regime-model.ts";
+import type { Property } from "../../api/policy.ts";
 import { printable } from "../../base/text.ts";
 import { imageLabel } from "../../diff/owners.ts";
 import type { PointView } from "../../diff/point-view.ts";
@@ -20,7 +22,7 @@ import {
   runsIn,
   whereOf,
 } from "../pieces.ts";
-import type { AddressRange, DemandOf, MemorySelector, Property } from "../policy.ts";
+import type { AddressRange, DemandOf, MemorySelector } from "../policy.ts";
 import { cutsOf, Exceptions, NONE, type PointExceptions, selects } from "../selector.ts";
 import { doubtsAt, regimesAt, type Subject } from "../subject.ts";
 import { type Complaint, complaintsOf, type Outcome, outcome } from "../verdict.ts";
