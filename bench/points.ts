@@ -7,12 +7,12 @@
  */
 import { stubAddressText } from "../src/rsp/transport.ts";
 import { attach, type TraceHit, type TraceOptions } from "../src/session/index.ts";
-import { BareSocket, type Step } from "./lib/bare-socket.ts";
+import { bareLoop } from "./lib/bare-loop.ts";
+import type { Step } from "./lib/bare-socket.ts";
 import { Wire } from "./lib/ebscope.ts";
 import { flags } from "./lib/flags.ts";
 import { gdbContender, gdbName } from "./lib/gdb.ts";
 import { LOOP_ADDRESS, loopGuest } from "./lib/guest.ts";
-import { framed } from "./lib/packets.ts";
 import { type Contender, race, ratio } from "./lib/race.ts";
 import { heading, inRate, named, printGoal, printTable } from "./lib/report.ts";
 
@@ -105,22 +105,5 @@ function stepsOf(all: readonly Buffer[]): readonly Step[] {
 }
 
 function bare(name: string, steps: readonly Step[]): Contender {
-  const turn = async (warmUp: boolean): Promise<number[]> => {
-    const hits = warmUp ? FIRST_HITS : HITS;
-    const socket = await BareSocket.open(address);
-    const at = LOOP_ADDRESS.toString(16);
-    await socket.exchange([framed(`Z0,${at},4`), framed("c")]);
-    const before = littleEndian(await socket.ask("p0"));
-    const times = await socket.repeat(steps, hits);
-    const rounds = littleEndian(await socket.ask("p0")) - before;
-    if (rounds !== BigInt(hits)) throw new Error(`${hits} stops, and ${rounds} rounds of the loop`);
-    await socket.ask(`z0,${at},4`);
-    await socket.close();
-    return times;
-  };
-  return { name, turn };
-}
-
-function littleEndian(digits: string): bigint {
-  return Buffer.from(digits, "hex").readBigUInt64LE(0);
+  return bareLoop(name, address, steps, { turn: HITS, first: FIRST_HITS });
 }

@@ -10,12 +10,12 @@
  */
 import { type RegisterDefinition, registersOf } from "../src/base/registers.ts";
 import type { Target } from "../src/target/target.ts";
-import { BareSocket, type Step } from "./lib/bare-socket.ts";
+import { bareLoop, checkRounds } from "./lib/bare-loop.ts";
+import type { Step } from "./lib/bare-socket.ts";
 import { Wire, withTarget } from "./lib/ebscope.ts";
 import { flags } from "./lib/flags.ts";
 import { gdbContender } from "./lib/gdb.ts";
 import { LOOP_ADDRESS, loopGuest } from "./lib/guest.ts";
-import { framed } from "./lib/packets.ts";
 import { type Contender, race, ratio, timed } from "./lib/race.ts";
 import { heading, inRate, named, printGoal, printTable } from "./lib/report.ts";
 
@@ -94,15 +94,11 @@ async function atBreakpoint<T>(
     await target.waitForStop();
     const before = await count();
     const result = await work(target, core);
-    checkCount(before, await count(), stops);
+    checkRounds(before, await count(), stops);
     await breakpoint[Symbol.asyncDispose]();
     return result;
   };
   return withTarget(address, inside, wire === undefined ? {} : { taps: [wire] });
-}
-
-function checkCount(before: bigint, after: bigint, stops: number): void {
-  if (after - before !== BigInt(stops)) throw new Error(`${stops} stops, and ${after - before} rounds of the loop`);
 }
 
 function packetsOfOneCycle(): Promise<readonly Buffer[]> {
@@ -127,21 +123,5 @@ function stepsOf(all: readonly Buffer[], first: RegExp, prefix = ""): readonly S
 }
 
 function bare(name: string, steps: readonly Step[]): Contender {
-  const turn = async (warmUp: boolean): Promise<number[]> => {
-    const stops = warmUp ? FIRST_STOPS : STOPS;
-    const socket = await BareSocket.open(address);
-    const at = LOOP_ADDRESS.toString(16);
-    await socket.exchange([framed(`Z0,${at},4`), framed("c")]);
-    const before = littleEndian(await socket.ask("p0"));
-    const times = await socket.repeat(steps, stops);
-    checkCount(before, littleEndian(await socket.ask("p0")), stops);
-    await socket.ask(`z0,${at},4`);
-    await socket.close();
-    return times;
-  };
-  return { name, turn };
-}
-
-function littleEndian(digits: string): bigint {
-  return Buffer.from(digits, "hex").readBigUInt64LE(0);
+  return bareLoop(name, address, steps, { turn: STOPS, first: FIRST_STOPS });
 }
