@@ -6,6 +6,7 @@ import type { PhysAddr } from "../base/address.ts";
 import type { ErrorCode } from "../base/error.ts";
 import type { MemoryRange, MemoryRead, PageSource } from "../base/memory.ts";
 import { type RegisterDefinition, type RegisterRead, type Registers, registersOf } from "../base/registers.ts";
+import type { BlameRecord } from "./blame.ts";
 
 /** An image that the firmware does not list, found by its header below an address where code runs. */
 export interface FoundImage {
@@ -115,6 +116,8 @@ export interface Capture {
   readonly notes: readonly string[];
   /** Where symbols came from; undefined when none were asked for. */
   readonly symbols: SymbolsRecord | undefined;
+  /** What was seen to be written between its points; undefined when nobody watched. */
+  readonly blame?: BlameRecord | undefined;
   /** Why the capture is not whole; undefined when it is. */
   readonly partial: Partial | undefined;
 }
