@@ -3,7 +3,16 @@ import type { VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
 import type { MemoryRange, MemoryRead, PhysMemory, VirtSpan } from "../base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
-import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target, TargetInfo, Watchpoint } from "../target/target.ts";
+import type {
+  Breakpoint,
+  Cpu,
+  OutOfTheWay,
+  SteppedAside,
+  Stop,
+  Target,
+  TargetInfo,
+  Watchpoint,
+} from "../target/target.ts";
 
 export class LentTarget implements Target {
   readonly #target: Target;
@@ -80,6 +89,10 @@ export class LentTarget implements Target {
 
   async step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop> {
     return this.#held.step(cpu, pc, between);
+  }
+
+  async stepAside(cpu: Cpu, pc: OutOfTheWay): Promise<SteppedAside> {
+    return this.#held.stepAside(cpu, pc);
   }
 
   async waitForStop(signal?: AbortSignal): Promise<Stop> {

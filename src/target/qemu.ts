@@ -27,7 +27,7 @@ import { RspMemory } from "./memory/rsp-memory.ts";
 import { readVirtual } from "./memory/virtual-reads.ts";
 import { describe, greet, type Machine, monitor } from "./negotiate.ts";
 import { RegisterBatch } from "./register-batch.ts";
-import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target, TargetInfo, Watchpoint } from "./target.ts";
+import type { Breakpoint, Cpu, OutOfTheWay, SteppedAside, Stop, Target, TargetInfo, Watchpoint } from "./target.ts";
 import { Traps } from "./traps.ts";
 
 export interface AttachOptions extends ConnectionOptions {
@@ -236,29 +236,27 @@ class QemuTarget implements Target {
   }
 
   async resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void> {
-    this.#mustBeHeld();
-    this.#early = undefined;
-    const { stop, back } = await this.#stepFrom(cpu, pc);
+    const { stop, putBack } = await this.stepAside(cpu, pc);
     // One write: nothing may be waited for before the guest is resumed.
-    const sent = [back(), between?.()];
+    const sent = [putBack(), between?.()];
     if (stop.kind === "watchpoint") this.#early = stop;
     else sent.push(this.#connection.resume("c"));
     await Promise.all(sent);
   }
 
   async step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop> {
-    this.#mustBeHeld();
-    const { stop, back } = await this.#stepFrom(cpu, pc);
-    await Promise.all([back(), between?.()]);
+    const { stop, putBack } = await this.stepAside(cpu, pc);
+    await Promise.all([putBack(), between?.()]);
     return stop;
   }
 
-  /** A step without what is in the way. The guest is halted then, and what was taken out has to be put back. */
-  async #stepFrom(cpu: Cpu, pc: OutOfTheWay): Promise<{ stop: Stop; back: () => Promise<unknown> }> {
+  async stepAside(cpu: Cpu, pc: OutOfTheWay): Promise<SteppedAside> {
+    this.#mustBeHeld();
+    this.#early = undefined;
     const out = this.#traps.takeOut(pc);
     const [removed, stepped] = await Promise.allSettled([out.removed, this.#step(cpu)]);
     if (removed.status === "rejected") throw removed.reason;
-    if (stepped.status === "fulfilled") return { stop: stepped.value, back: out.back };
+    if (stepped.status === "fulfilled") return { stop: stepped.value, putBack: out.back };
     if (!this.#connection.running) await out.back().catch(() => undefined);
     throw stepped.reason;
   }

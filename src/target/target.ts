@@ -44,10 +44,17 @@ export interface Watchpoint extends AsyncDisposable {
 }
 
 /**
- * What of ours is out of the guest while a vCPU takes a step: the breakpoint at an address, or all that there is, watchpoints too. On what
- * stays in, the step ends without progress.
+ * What of ours is out of the guest while a vCPU takes a step: the breakpoint at an address, a watchpoint, or all that there is. On what stays
+ * in, the step ends without progress.
  */
-export type OutOfTheWay = VirtAddr | "everything" | "nothing";
+export type OutOfTheWay = VirtAddr | Watchpoint | "everything" | "nothing";
+
+/** After a step with something out of the way. */
+export interface SteppedAside {
+  readonly stop: Stop;
+  /** Sends what was in the way back in; resolves when the stub has it. */
+  readonly putBack: () => Promise<unknown>;
+}
 
 export interface Target {
   readonly info: TargetInfo;
@@ -84,6 +91,11 @@ export interface Target {
    * What `between` asks for goes out after the step, in one write with what was out of the way.
    */
   step(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<Stop>;
+  /**
+   * As `step`, but what was in the way stays out until `putBack` is called: for whoever has to see where the step led before it is known what to
+   * ask for. Putting back, asking and `resume`, called one right after the other, share a write.
+   */
+  stepAside(cpu: Cpu, pc: OutOfTheWay): Promise<SteppedAside>;
   waitForStop(signal?: AbortSignal): Promise<Stop>;
   /** Halts a running guest and says how it stopped: it may have hit a breakpoint just before. Undefined when it was halted. */
   interrupt(): Promise<Stop | undefined>;

@@ -36,7 +36,7 @@ export class Traps {
   }
 
   insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
-    return this.#insertOnce({ type: "write", address, kind: length });
+    return this.#insertOnce(watchpointOn({ address, length }));
   }
 
   async #insertOnce(request: BreakpointRequest): Promise<Trap["handle"]> {
@@ -76,7 +76,7 @@ export class Traps {
   #inTheWay(which: OutOfTheWay): readonly BreakpointRequest[] {
     if (which === "nothing") return [];
     if (which === "everything") return [...this.#traps.values()].map(({ request }) => request);
-    const trap = this.#traps.get(keyOf(breakpointAt(which)));
+    const trap = this.#traps.get(keyOf(typeof which === "bigint" ? breakpointAt(which) : watchpointOn(which)));
     return trap === undefined ? [] : [trap.request];
   }
 
@@ -90,6 +90,10 @@ export class Traps {
 
 function breakpointAt(address: VirtAddr): BreakpointRequest {
   return { type: "software", address, kind: INSTRUCTION };
+}
+
+function watchpointOn({ address, length }: Pick<Watchpoint, "address" | "length">): BreakpointRequest {
+  return { type: "write", address, kind: length };
 }
 
 function keyOf({ type, address, kind }: BreakpointRequest): string {

@@ -6,7 +6,16 @@ import { phys, type VirtAddr, virt } from "../../src/base/address.ts";
 import { EbscopeError } from "../../src/base/error.ts";
 import type { MemoryRange, MemoryRead, VirtSpan } from "../../src/base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../../src/base/registers.ts";
-import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target, TargetInfo, Watchpoint } from "../../src/target/target.ts";
+import type {
+  Breakpoint,
+  Cpu,
+  OutOfTheWay,
+  SteppedAside,
+  Stop,
+  Target,
+  TargetInfo,
+  Watchpoint,
+} from "../../src/target/target.ts";
 import type { FakeMemory } from "./fake-memory.ts";
 import { RANGES } from "./firmware.ts";
 
@@ -177,15 +186,20 @@ export class FakeTarget implements Target {
   }
 
   async resumePast(cpu: Cpu, pc: OutOfTheWay, between?: () => Promise<unknown>): Promise<void> {
+    const { stop } = await this.stepAside(cpu, pc);
+    await between?.();
+    if (stop.kind !== "watchpoint") return this.#run();
+    this.#running = true;
+    this.#stop = stop;
+  }
+
+  async stepAside(cpu: Cpu, pc: OutOfTheWay): Promise<SteppedAside> {
     this.#mustBeHalted();
     this.#mustStandAt(cpu, pc);
     const stop = this.#leave(cpu, pc);
     const values = this.#values[cpu.index];
     if (stop === undefined) values?.set("pc", (values.get("pc") ?? 0n) + 4n);
-    await between?.();
-    if (stop === undefined) return this.#run();
-    this.#running = true;
-    this.#stop = stop;
+    return { stop: stop ?? { kind: "breakpoint", cpu }, putBack: async () => undefined };
   }
 
   #mustStandAt(cpu: Cpu, pc: OutOfTheWay): void {
@@ -197,16 +211,17 @@ export class FakeTarget implements Target {
   #leave(cpu: Cpu, out: OutOfTheWay): Stop | undefined {
     const write = this.#writes.get(cpu.index);
     if (write === undefined) return undefined;
-    const watched = out === "everything" ? undefined : this.#watchedBy(write.address);
+    const watched = out === "everything" ? undefined : this.#watchedBy(write.address, out);
     if (watched !== undefined) return { kind: "watchpoint", cpu, address: watched };
     this.memory.setWord(write.address, write.word);
     this.#writes.delete(cpu.index);
     return undefined;
   }
 
-  #watchedBy(address: bigint): bigint | undefined {
+  #watchedBy(address: bigint, out: OutOfTheWay): bigint | undefined {
+    const isOut = (start: bigint): boolean => typeof out === "object" && out.address === start;
     return [...this.watchpoints].find(
-      ([start, length]) => address + 8n > start && address < start + BigInt(length),
+      ([start, length]) => address + 8n > start && address < start + BigInt(length) && !isOut(start),
     )?.[0];
   }
 

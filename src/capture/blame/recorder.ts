@@ -1,0 +1,110 @@
+/** Keeping what was seen: events in their order, each stack once, pages of tables and code; all of it bounded. */
+import type { VirtAddr } from "../../base/address.ts";
+import type { BlameEvent, BlameRecord, StackSample, WatchedRange, WatchedSite } from "../../snapshot/blame.ts";
+
+/** Different stacks that are kept. */
+const MAX_STACKS = 65_536;
+const MAX_CONTENTS = 65_536;
+const MAX_CODE_PAGES = 16_384;
+const MAX_NOTES = 1_024;
+
+/** An event as it is told; the recorder counts the stops. */
+export type NewEvent = Omit<BlameEvent, "stop">;
+
+export class Recorder {
+  readonly ranges: WatchedRange[] = [];
+  readonly sites: WatchedSite[] = [];
+  readonly code = new Map<VirtAddr, Uint8Array>();
+  tables = false;
+  maintenance = false;
+  readonly #most: number;
+  readonly #tell: (event: BlameEvent) => void;
+  readonly #events: BlameEvent[] = [];
+  readonly #stacks: StackSample[] = [];
+  readonly #stackIndex = new Map<string, number>();
+  readonly #contents: Uint8Array[] = [];
+  readonly #notes: string[] = [];
+  #uncounted = 0;
+  #stop = 0;
+
+  /** `tell` is called with each event as it is kept. */
+  constructor(most: number, tell: (event: BlameEvent) => void) {
+    this.#most = most;
+    this.#tell = tell;
+  }
+
+  /** Whether as many events are kept as may be. */
+  get full(): boolean {
+    return this.#events.length >= this.#most;
+  }
+
+  get count(): number {
+    return this.#events.length;
+  }
+
+  /** The next stop of the guest begins. */
+  nextStop(): void {
+    this.#stop++;
+  }
+
+  add(event: NewEvent): void {
+    // What says that not all is seen must not be lost itself.
+    if (this.full && event.kind !== "lapse" && event.kind !== "point") {
+      this.#uncounted++;
+      return;
+    }
+    const kept = { ...event, stop: this.#stop };
+    this.#events.push(kept);
+    this.#tell(kept);
+  }
+
+  /** From here on not all is seen. */
+  lapse(cpu: number, why: string): void {
+    const note = this.note(why);
+    this.add({ ...NOTHING, kind: "lapse", cpu, address: BigInt(note) });
+  }
+
+  /** The index of the note. */
+  note(text: string): number {
+    const known = this.#notes.indexOf(text);
+    if (known >= 0) return known;
+    if (this.#notes.length < MAX_NOTES) this.#notes.push(text);
+    return this.#notes.length - 1;
+  }
+
+  /** The index of a stack; undefined when there are too many different ones. `isNew`: nobody has looked at its code yet. */
+  stack(sample: StackSample): { readonly index: number; readonly isNew: boolean } | undefined {
+    const key = `${sample.sp} ${sample.fp} ${sample.lr} ${sample.cpsr} ${sample.words.join()}`;
+    const known = this.#stackIndex.get(key);
+    if (known !== undefined) return { index: known, isNew: false };
+    if (this.#stacks.length >= MAX_STACKS) return undefined;
+    const index = this.#stacks.push(sample) - 1;
+    this.#stackIndex.set(key, index);
+    return { index, isNew: true };
+  }
+
+  /** The index of a page's contents; undefined when there are too many. */
+  contents(page: Uint8Array): number | undefined {
+    if (this.#contents.length >= MAX_CONTENTS) return undefined;
+    return this.#contents.push(page.slice()) - 1;
+  }
+
+  addCode(page: VirtAddr, bytes: Uint8Array): void {
+    if (this.code.size < MAX_CODE_PAGES && !this.code.has(page)) this.code.set(page, bytes);
+  }
+
+  result(): BlameRecord {
+    const { tables, maintenance, ranges, sites, code } = this;
+    return {
+      ...{ tables, maintenance, ranges, sites, code },
+      events: this.#events,
+      uncounted: this.#uncounted,
+      stacks: this.#stacks,
+      contents: this.#contents,
+      notes: this.#notes,
+    };
+  }
+}
+
+/** The parts of an event that say nothing. */
+export const NOTHING = { pc: undefined, word: undefined, old: undefined, new: undefined, stack: undefined } as const;
