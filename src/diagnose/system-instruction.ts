@@ -1,11 +1,11 @@
 /**
  * MRS, MSR and SYS instructions: which System register or instruction a word names, and the lowest Exception level that has it.
  *
- * Source: Arm ARM DDI 0487, C4.1 "System instructions", "System register move": bits 31:22 0b1101010100, L [21], op0 [20:19], op1 [18:16], CRn
- * [15:12], CRm [11:8], op2 [7:5], Rt [4:0]; op0 0 is hints, barriers and MSR (immediate). C5.1.2, D23.3: op1 4 is of EL2 and 6 of EL3; 5 is of EL2
- * and names registers of EL1 and EL0 there (_EL12, _EL02), which only a host with HCR_EL2.E2H has.
+ * Source: Arm ARM DDI 0487, C5.1.2, D23.3: op1 4 is of EL2 and 6 of EL3; 5 is of EL2 and names registers of EL1 and EL0 there (_EL12, _EL02),
+ * which only a host with HCR_EL2.E2H has.
  */
-import { systemRegisterName } from "../aarch64/registers/encodings.ts";
+import { encodingParts, systemNameOf } from "../aarch64/registers/encodings.ts";
+import { systemWord } from "../code/system-words.ts";
 
 export interface SystemInstruction {
   /** `HCR_EL2`, `TLBI ALLE2` */
@@ -21,15 +21,13 @@ export interface SystemInstruction {
 
 /** Undefined when the word is no such instruction. */
 export function systemInstruction(word: number): SystemInstruction | undefined {
-  const op0 = (word >>> 19) & 3;
-  if (word >>> 22 !== 0b1101010100 || op0 === 0) return undefined;
-  const op1 = (word >>> 16) & 7;
-  const encoding = { op0, op1, crn: (word >>> 12) & 15, crm: (word >>> 8) & 15, op2: (word >>> 5) & 7 };
-  const name = systemRegisterName(encoding);
-  const isRegister = op0 >= 2;
-  const read = ((word >>> 21) & 1) === 1;
-  const register = (word & 31) === 31 ? "XZR" : `X${word & 31}`;
-  const moved = read ? `MRS ${register}, ${name}` : `MSR ${name}, ${register}`;
+  const system = systemWord(word);
+  if (system === undefined) return undefined;
+  const { op1 } = encodingParts(system.encoding);
+  const name = systemNameOf(system.encoding);
+  const isRegister = system.kind === "msr" || system.kind === "mrs";
+  const register = system.rt === 31 ? "XZR" : `X${system.rt}`;
+  const moved = system.kind === "mrs" ? `MRS ${register}, ${name}` : `MSR ${name}, ${register}`;
   const alias = isRegister && op1 === 5;
   return {
     name,

@@ -3,6 +3,9 @@
  *
  * Source: Arm ARM DDI 0487, D24 (each register, "Accessing …") for op0 2 and 3; C5.3 to C5.9 for op0 1. The tables are
  * text and are parsed when the first name is asked for: most runs of the program never ask.
+ *
+ * An encoding is also one number of 16 bits, as it stands in bits 20:5 of the instruction: op0 [15:14], op1 [13:11], CRn [10:7], CRm [6:3],
+ * op2 [2:0].
  */
 import { INSTRUCTION_ENCODINGS, NUMBERED_ENCODINGS, REGISTER_ENCODINGS } from "./encoding-table.ts";
 
@@ -13,6 +16,21 @@ export interface SystemEncoding {
   readonly crn: number;
   readonly crm: number;
   readonly op2: number;
+}
+
+/** The encoding as one number. The parts are in range. */
+export function encodingOf({ op0, op1, crn, crm, op2 }: SystemEncoding): number {
+  return (op0 << 14) | (op1 << 11) | (crn << 7) | (crm << 3) | op2;
+}
+
+export function encodingParts(encoding: number): SystemEncoding {
+  return {
+    op0: (encoding >>> 14) & 3,
+    op1: (encoding >>> 11) & 7,
+    crn: (encoding >>> 7) & 15,
+    crm: (encoding >>> 3) & 15,
+    op2: encoding & 7,
+  };
 }
 
 let names: ReadonlyMap<string, string> | undefined;
@@ -56,6 +74,25 @@ export function systemRegisterName(encoding: SystemEncoding): string {
   const { op0, op1, crn, crm, op2 } = encoding;
   names ??= parseTables();
   return names.get(`${op0} ${op1} ${crn} ${crm} ${op2}`) ?? `S${op0}_${op1}_C${crn}_C${crm}_${op2}`;
+}
+
+/** The name of an encoding that is one number: see systemRegisterName. */
+export function systemNameOf(encoding: number): string {
+  return systemRegisterName(encodingParts(encoding));
+}
+
+let numbers: ReadonlyMap<string, number> | undefined;
+
+/** The encoding of a name as `systemNameOf` writes it; undefined when the table does not have it. */
+export function encodingNamed(name: string): number | undefined {
+  numbers ??= new Map(allSystemEncodings().map(([place, each]) => [each, encodingAt(place)]));
+  return numbers.get(name);
+}
+
+/** `op0 op1 CRn CRm op2` */
+function encodingAt(place: string): number {
+  const [op0 = 0, op1 = 0, crn = 0, crm = 0, op2 = 0] = place.split(" ").map(Number);
+  return encodingOf({ op0, op1, crn, crm, op2 });
 }
 
 /** The registers and instructions that have a name, as `op0 op1 CRn CRm op2` and the name; for tests of the tables. */

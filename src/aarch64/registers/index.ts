@@ -3,10 +3,20 @@
  *
  * source.ts says which manual and which issue of it the tables follow. Each description cites its section.
  */
+export { CONTROL_REGISTERS, isControlRegister } from "./control-writes.ts";
 export { decodeField, decodeFields, describeRegister, REGISTER_DESCRIPTIONS, unnamedBits } from "./decode.ts";
-export { allSystemEncodings, type SystemEncoding, systemRegisterName } from "./encodings.ts";
+export {
+  allSystemEncodings,
+  encodingNamed,
+  encodingOf,
+  encodingParts,
+  type SystemEncoding,
+  systemNameOf,
+  systemRegisterName,
+} from "./encodings.ts";
 export { exceptionClass } from "./exception-classes.ts";
 export { faultStatus } from "./fault-status.ts";
+export { isMaintenance } from "./maintenance.ts";
 export { memoryType } from "./mair.ts";
 export { type RegisterClass, registerClass } from "./register-class.ts";
 export type {
@@ -16,3 +26,4 @@ export type {
   RegisterField,
   RegisterVariant,
 } from "./types.ts";
+export { writtenRegister } from "./written-register.ts";
