@@ -54,3 +54,8 @@ export function registersOf(definitions: readonly RegisterDefinition[], row: rea
     },
   };
 }
+
+/** x0 … x30, sp, pc and cpsr: those that a stub tells of at once, and that a look at a stop costs nothing more than. */
+export function isGeneral(name: string): boolean {
+  return /^(x([12]?[0-9]|30)|sp|pc|cpsr)$/.test(name);
+}

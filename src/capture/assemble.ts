@@ -4,7 +4,7 @@ import type { Target } from "../target/target.ts";
 
 /** What a session has of a capture; the rest the target tells. */
 export type CaptureParts = Pick<Capture, "points"> & { readonly partial: Partial | undefined } & {
-  readonly [K in "efi" | "attempts" | "memoryMap" | "notes"]?: Capture[K];
+  readonly [K in "efi" | "attempts" | "memoryMap" | "notes" | "blame"]?: Capture[K];
 };
 
 /** A capture of these points, with what the target says of itself; `partial` is why it is not whole. */

@@ -1,6 +1,7 @@
 /** What happens in a capture session, as a line for people. */
 import { hex } from "../base/hex.ts";
 import { statusName } from "../efi/structures.ts";
+import type { BlameSummary } from "./blame/blame-watch.ts";
 import type { CaptureEvent } from "./exit-boot-services.ts";
 
 /** One line. What it says of images and notes may hold text of the guest's: it is not made safe to print here. */
@@ -18,7 +19,18 @@ export function captureEventText(event: CaptureEvent): string {
       return `it returned ${statusName(event.status) ?? hex(event.status)}`;
     case "watching":
       return `watching for a fault for ${event.seconds} s`;
+    case "blame":
+      return watchedText(event.watched);
     case "note":
       return event.text;
   }
+}
+
+function watchedText({ tables, sites, ranges }: BlameSummary): string {
+  const parts = [
+    ...(tables === undefined ? [] : [`${tables} pages of tables`]),
+    ...(sites === 0 ? [] : [`${sites} instructions that write System registers`]),
+    ...(ranges === 0 ? [] : [`${ranges} ranges of memory`]),
+  ];
+  return parts.length === 0 ? "nobody's writes are watched" : `watching who writes: ${parts.join(", ")}`;
 }

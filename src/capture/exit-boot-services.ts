@@ -18,6 +18,7 @@ import { hex } from "../base/hex.ts";
 import type { ImageExtent } from "../efi/image-headers.ts";
 import { isError, statusName } from "../efi/structures.ts";
 import type { EfiTables } from "../efi/tables.ts";
+import type { BlameEvent } from "../snapshot/blame.ts";
 import {
   type Capture,
   type ExitAttempt,
@@ -27,8 +28,9 @@ import {
   type Point,
   pointPages,
 } from "../snapshot/model.ts";
-import type { Cpu, Target } from "../target/target.ts";
+import type { Cpu, Stop, Target } from "../target/target.ts";
 import { assemble } from "./assemble.ts";
+import { type BlameOptions, type BlameSummary, BlameWatch } from "./blame/blame-watch.ts";
 import { FaultWatch, isAtOwnVector } from "./fault-watch.ts";
 import { type Located, locateExitBootServices } from "./locate.ts";
 import { MemoryMapWatch } from "./memory-map-watch.ts";
@@ -43,6 +45,10 @@ export interface CaptureOptions {
   /** How long to watch for a fault after the call. Default 5 s. */
   readonly watchMs?: number;
   readonly maxTables?: number;
+  /** Who writes is watched too; nobody unless asked. */
+  readonly blame?: BlameOptions;
+  /** Told each write and whatever else `blame` records, as it is seen. */
+  readonly onBlame?: (event: BlameEvent) => void;
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: CaptureEvent) => void;
 }
@@ -54,6 +60,7 @@ export type CaptureEvent =
   | { readonly kind: "point"; readonly point: Point; readonly pauseMs: number }
   | { readonly kind: "returned"; readonly status: bigint }
   | { readonly kind: "watching"; readonly seconds: number }
+  | { readonly kind: "blame"; readonly watched: BlameSummary }
   | { readonly kind: "note"; readonly text: string };
 
 export interface CaptureOutcome {
@@ -103,6 +110,7 @@ class Session {
   #lastLook: StoppedCpu | undefined;
   #strayStops = 0;
   #mapWatch: MemoryMapWatch;
+  readonly #blame: BlameWatch | undefined;
   /** Of the last call of ExitBootServices. */
   #memoryMap: MemoryMapRecord | undefined;
   /** UEFI's tables at the first point. */
@@ -121,6 +129,9 @@ class Session {
     this.#options = { ...DEFAULTS, ...options };
     this.#mapWatch = this.#watchOf(undefined);
     this.#faults = new FaultWatch(target);
+    const { blame, onBlame } = options;
+    const onNote = (text: string): void => this.#note(text);
+    this.#blame = blame && new BlameWatch(target, blame, { onNote, ...(onBlame && { onEvent: onBlame }) });
   }
 
   #watchOf(getMemoryMap: bigint | undefined): MemoryMapWatch {
@@ -139,6 +150,7 @@ class Session {
     this.#expected.images = located.pages;
     for (const note of located.notes) this.#note(note);
     this.#tell({ kind: "located", address: located.roots.exitBootServices, where: located.where });
+    await this.#blame?.watchRanges(located.roots);
     const deadline = Date.now() + this.#options.timeoutMs;
     for (let attempt = 1; ; attempt++) {
       const frame = await this.#awaitCall(virt(located.roots.exitBootServices), deadline, attempt);
@@ -160,6 +172,7 @@ class Session {
       memoryMap: this.#memoryMap,
       notes: this.#notes,
       efi: this.#located?.roots,
+      blame: this.#blame?.record(),
       partial: error,
     });
   }
@@ -188,6 +201,7 @@ class Session {
       this.#note(
         "The memory map is not what GetMemoryMap had returned any more: its caller has changed it, or used the memory.",
       );
+    await this.#beginBlame(this.#points.at(-1) as Point);
     return { cpu, returnAddress, stackPointer: registers.get("sp") ?? 0n };
   }
 
@@ -226,6 +240,11 @@ class Session {
     this.#note(`The guest faulted ${where}: there is no point after.`);
     await this.#takePoint({ id: "fault", kind: "fault", cpu: cpu.index });
     return "faulted";
+  }
+
+  /** Where there is code: all images that are known. */
+  #extents(): readonly ImageExtent[] {
+    return [...(this.#listed ?? []), ...this.#found];
   }
 
   #noteUnknownMap(): void {
@@ -285,12 +304,14 @@ class Session {
     try {
       await this.#target.resume();
       for (;;) {
-        const cpu = await this.#nextStop(until);
+        const stop = await this.#nextStop(until);
+        if (!until.aborted && (await this.#blame?.handle(stop))) continue;
+        const { cpu } = stop;
         const at = await lookAtStop(this.#target, cpu);
         this.#lastLook = at;
         if (wanted(at)) return at;
         if (until.aborted) throw abortError(until);
-        if (await this.#mapWatch.handle(at)) continue;
+        if ((await this.#mapWatch.handle(at)) || (await this.#blame?.handleSite(at))) continue;
         if (++this.#strayStops > MAX_STRAY_STOPS) {
           throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
         }
@@ -302,19 +323,18 @@ class Session {
     }
   }
 
-  /** The vCPU of the next stop; when `until` is aborted first, the guest is halted by interrupt. */
-  async #nextStop(until: AbortSignal): Promise<Cpu> {
+  /** The next stop; when `until` is aborted first, the guest is halted by interrupt. */
+  async #nextStop(until: AbortSignal): Promise<Exclude<Stop, { kind: "ended" }>> {
+    let stop: Stop | undefined;
     try {
-      const stop = await this.#target.waitForStop(until);
-      if (stop.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
-      return stop.cpu;
+      stop = await this.#target.waitForStop(until);
     } catch (error) {
       if (!until.aborted) throw error;
-      const stop = await this.#target.interrupt();
-      if (stop?.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
       // It may have hit a breakpoint in the last moment: the caller looks.
-      return stop?.cpu ?? this.#target.stoppedCpu;
+      stop = await this.#target.interrupt();
     }
+    if (stop?.kind === "ended") throw new EbscopeError("guest-ended", `The guest ended: ${stop.why}`);
+    return stop ?? { kind: "interrupt", cpu: this.#target.stoppedCpu };
   }
 
   async #takePoint(request: PointRequest): Promise<void> {
@@ -337,8 +357,21 @@ class Session {
       this.#expected.tables = needed;
       if (request.images) this.#expected.images = new Set(point.pages.keys());
       this.#tell({ kind: "point", point, pauseMs: performance.now() - started });
+      if (lost === undefined && request.kind !== "before") await this.#blamePoint(point);
     }
     if (lost !== undefined) throw lost;
+  }
+
+  async #beginBlame(point: Point): Promise<void> {
+    if (this.#blame === undefined) return;
+    await this.#blame.begin(point, this.#points.length - 1, this.#extents());
+    this.#tell({ kind: "blame", watched: this.#blame.watched });
+  }
+
+  /** Who wrote what is different at a point; the watch ends where it was asked to. */
+  async #blamePoint(point: Point): Promise<void> {
+    await this.#blame?.mark(point, this.#points.length - 1);
+    if (this.#options.blame?.until !== "end" && point.kind !== "failed") await this.#blame?.endTables();
   }
 
   #note(text: string): void {

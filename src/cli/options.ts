@@ -1,5 +1,5 @@
 /** Options that several verbs have, and what their arguments may be. */
-import { InvalidArgumentError, Option } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import { MEMORY_CHOICES } from "../target/memory/channel.ts";
 
 export function symbols(otherwise = "the files that the capture remembers"): Option {
@@ -60,4 +60,19 @@ export function size(flags: string, description: string): Option {
     }
     return bytes;
   });
+}
+
+/** Who writes: for `capture`. */
+export function blameOptions(command: Command): Command {
+  return command
+    .option("--blame", "record who writes to the page tables and control registers during the call")
+    .option("--blame-maintenance", "with --blame: TLBI, DC and IC instructions too")
+    .addOption(new Option("--blame-until <point>", "with --blame: how long").choices(["after", "end"]).default("after"))
+    .addOption(count("--blame-limit <count>", "writes to record at most; then the watch ends").default(1_000_000))
+    .option(
+      "--watch-write <range>",
+      "record who writes there, from now to the end: gBS+0xe8, gST+0x60,16, 0x40000000..0x40001000; may be repeated",
+      (text: string, all: readonly string[]) => [...all, text],
+      [],
+    );
 }

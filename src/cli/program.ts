@@ -3,7 +3,7 @@ import { Command } from "commander";
 import { EbscopeError } from "../base/error.ts";
 import type { SnapshotFlags } from "./commands/capture.ts";
 import { DEFAULT_OUT, SHOWN } from "./defaults.ts";
-import { count, days, memory, port, seconds, size, symbols } from "./options.ts";
+import { blameOptions, count, days, memory, port, seconds, size, symbols } from "./options.ts";
 import { printError } from "./output.ts";
 import { VERSION } from "./version.ts";
 
@@ -57,7 +57,7 @@ export function buildProgram(done: (code: number) => void): Command {
     .option("-q, --quiet", "no progress on stderr")
     .option("--json", "print the diff as JSON; with --policy the verdict")
     .option("--policy <file>", "hold the capture against a policy, and print the verdict instead of the diff");
-  gateOptions(capture).action(async (command: string[], flags) => {
+  gateOptions(blameOptions(capture)).action(async (command: string[], flags) => {
     const { captureCommand } = await import("./commands/capture.ts");
     done(await captureCommand(command, flags));
   });

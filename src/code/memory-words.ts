@@ -94,7 +94,8 @@ interface Access {
 
 const EXTENDS = { 2: "uxtw", 3: "lsl", 6: "sxtw", 7: "sxtx" } as const;
 
-function indexOf(word: number, scale: number): NonNullable<MemoryOperand["index"]> {
+/** Rm, option and S of a register offset; `scale` is the size of the access as a power of two. */
+export function indexOf(word: number, scale: number): NonNullable<MemoryOperand["index"]> {
   const register = field(word, 20, 16);
   const option = field(word, 15, 13);
   return {

@@ -29,6 +29,12 @@ export interface MemoryOperand {
   readonly authenticated?: true;
 }
 
+/** What an index register of this value adds to a base, before the shift. */
+export function extended(value: bigint, extend: NonNullable<MemoryOperand["index"]>["extend"]): bigint {
+  if (extend === "uxtw") return BigInt.asUintN(32, value);
+  return extend === "sxtw" ? BigInt.asIntN(32, value) : value;
+}
+
 /** How a register gets its value. Values are of 64 bits and wrap. */
 export type Operation =
   | {

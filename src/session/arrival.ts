@@ -30,11 +30,6 @@ export interface Arrival {
   readonly written?: Written;
 }
 
-/** Those that a stub tells of at once, and that a look at a stop costs nothing more than. */
-export function isGeneral(name: string): boolean {
-  return /^(x([12]?[0-9]|30)|sp|pc|cpsr)$/.test(name);
-}
-
 export function pcOf(general: Registers): VirtAddr | undefined {
   const pc = general.get("pc");
   return pc === undefined ? undefined : virt(pc);

@@ -12,9 +12,9 @@ import { abortError, throwIfAborted } from "../base/abort.ts";
 import type { VirtAddr } from "../base/address.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import type { MemoryRead } from "../base/memory.ts";
-import { type RegisterDefinition, type Registers, registersOf } from "../base/registers.ts";
+import { isGeneral, type RegisterDefinition, type Registers, registersOf } from "../base/registers.ts";
 import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target } from "../target/target.ts";
-import { type Arrival, isGeneral, pcOf, type Watch } from "./arrival.ts";
+import { type Arrival, pcOf, type Watch } from "./arrival.ts";
 import { WriteStops } from "./write-stops.ts";
 
 /** Stops in a row for reasons that nobody here knows, before the guest is given up. */

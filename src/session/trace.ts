@@ -12,7 +12,7 @@ import { nearNames } from "../base/near.ts";
 import { type RegisterDefinition, type Registers, registersOf } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
 import type { Cpu, OutOfTheWay, Target } from "../target/target.ts";
-import { isGeneral } from "./arrival.ts";
+import { isGeneral } from "../base/registers.ts";
 import type { GuestView } from "./guest-view.ts";
 import type { FoundPlace, Where } from "./places.ts";
 import { branchesToItself, type RunControl } from "./run-control.ts";

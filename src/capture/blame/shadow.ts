@@ -11,8 +11,18 @@ export class Shadow implements PageSource {
     return this.#pages.get(page);
   }
 
+  /** All that are known. */
+  get pages(): PhysAddr[] {
+    return [...this.#pages.keys()];
+  }
+
   set(page: PhysAddr, read: MemoryRead): void {
     this.#pages.set(page, read);
+  }
+
+  /** The page is none of a table any more: what is written to it is not followed. */
+  drop(page: PhysAddr): void {
+    this.#pages.delete(page);
   }
 
   /** The doubleword at a physical address; undefined where the page is not known. */

@@ -9,6 +9,7 @@ import type { MemoryRead, VirtSpan } from "../../base/memory.ts";
 import type { Registers } from "../../base/registers.ts";
 import type { StackSample } from "../../snapshot/blame.ts";
 import type { Cpu, Target } from "../../target/target.ts";
+import type { IsMemory } from "./code-cache.ts";
 
 /** Frames that are followed. */
 const MAX_FRAMES = 32;
@@ -28,16 +29,23 @@ export interface Frames {
 
 export class StackReader {
   readonly #target: Target;
+  readonly #isMemory: IsMemory;
   /** Where the records of the last chain lay, by vCPU. */
   readonly #guesses = new Map<number, readonly VirtSpan[]>();
 
-  constructor(target: Target) {
+  constructor(target: Target, isMemory: IsMemory) {
     this.#target = target;
+    this.#isMemory = isMemory;
   }
 
   /** Where the records will be, if the vCPU is where it was. */
   guess(cpu: Cpu): readonly VirtSpan[] {
-    return this.#guesses.get(cpu.index) ?? [];
+    return (this.#guesses.get(cpu.index) ?? []).filter((span) => this.#isRead(cpu, span));
+  }
+
+  #isRead(cpu: Cpu, { address, length }: VirtSpan): boolean {
+    const last = address + BigInt(length - 1);
+    return [address, last].every((each) => this.#isMemory(cpu, virt(each & ~0xfffn)));
   }
 
   /** Follows the chain as far as it is at hand. */
@@ -86,10 +94,10 @@ export class StackReader {
       const spans = [
         { address: missing, length: AHEAD },
         { address: missing, length: Number(RECORD) },
-      ];
-      const [near, record] = await this.#target.readVirtual(cpu, spans);
-      if (near?.state === "present") all.push({ address: missing, read: near });
-      else all.push({ address: missing, read: record ?? { state: "unreadable", code: "read-failed" } });
+      ].filter((span) => this.#isRead(cpu, span));
+      const reads = await this.#target.readVirtual(cpu, spans);
+      const read = reads.find(({ state }) => state === "present");
+      all.push({ address: missing, read: read ?? { state: "unreadable", code: "read-failed" } });
     }
     return this.follow(registers, all).sample;
   }

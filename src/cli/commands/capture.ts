@@ -2,6 +2,8 @@
 
 import { EbscopeError, type ErrorCode } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
+import type { BlameOptions } from "../../capture/blame/blame-watch.ts";
+import { parseRange } from "../../capture/blame/ranges.ts";
 import { captureEventText } from "../../capture/event-text.ts";
 import type { CaptureOutcome } from "../../capture/exit-boot-services.ts";
 import { captureExitBootServices } from "../../capture/exit-boot-services.ts";
@@ -24,7 +26,15 @@ import type { Gate, GateFlags } from "./check.ts";
 import { printDiff } from "./diff.ts";
 import { type SymbolFlags, studyWith } from "./open.ts";
 
-export interface CaptureFlags extends RecordFlags, SymbolFlags, GateFlags {
+export interface BlameFlags {
+  readonly blame?: boolean;
+  readonly blameMaintenance?: boolean;
+  readonly blameUntil?: "after" | "end";
+  readonly blameLimit?: number;
+  readonly watchWrite?: readonly string[];
+}
+
+export interface CaptureFlags extends RecordFlags, SymbolFlags, GateFlags, BlameFlags {
   readonly watch?: number;
   readonly timeout?: number;
   readonly findTimeout?: number;
@@ -48,14 +58,31 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
   if (flags.keep && !launching) {
     throw new EbscopeError("usage", "Cannot keep a guest that was not launched: --keep goes with -- COMMAND");
   }
+  const blame = blameOf(flags);
   const gate = await gateOf(flags);
   await checkWritable(flags.out ?? DEFAULT_OUT);
   const recording = openRecording(flags, captureOptions(flags));
   const { outcome, kept } = await withInterrupt((signal) =>
-    launching ? captureLaunched(command, flags, recording, signal) : captureAttached(flags, recording, signal),
+    launching
+      ? captureLaunched(command, { ...flags, watched: blame }, recording, signal)
+      : captureAttached({ ...flags, watched: blame }, recording, signal),
   ).finally(() => recording.close());
   if (kept !== undefined) tell(flags, kept);
   return finish(outcome, flags, gate);
+}
+
+/** What is to be watched; undefined when nothing is. Raises `usage`. */
+function blameOf(flags: BlameFlags): BlameOptions | undefined {
+  const { blame = false, blameMaintenance = false, blameUntil, blameLimit, watchWrite = [] } = flags;
+  if (blameMaintenance && !blame) {
+    throw new EbscopeError("usage", "Cannot watch TLB maintenance alone: --blame-maintenance goes with --blame");
+  }
+  if (!blame && watchWrite.length === 0) return undefined;
+  return {
+    ...{ tables: blame, maintenance: blameMaintenance, ranges: watchWrite.map(parseRange) },
+    ...(blameUntil !== undefined && { until: blameUntil }),
+    ...(blameLimit !== undefined && { maxEvents: blameLimit }),
+  };
 }
 
 /** The policy is read before the guest is booted. */
@@ -73,8 +100,13 @@ async function gateOf(flags: CaptureFlags): Promise<Gate | undefined> {
 }
 
 /** What a replay has to be asked for too. */
-function captureOptions({ watch, timeout, findTimeout, maxTables }: CaptureFlags): string {
-  return `capture --watch ${watch} --timeout ${timeout} --find-timeout ${findTimeout} --max-tables ${maxTables}`;
+function captureOptions(flags: CaptureFlags): string {
+  const { watch, timeout, findTimeout, maxTables, blame, blameMaintenance, blameUntil, blameLimit } = flags;
+  const blames = blame ? ` --blame --blame-until ${blameUntil} --blame-limit ${blameLimit}` : "";
+  const maintenance = blameMaintenance ? " --blame-maintenance" : "";
+  const ranges = (flags.watchWrite ?? []).map((range) => ` --watch-write ${range}`).join("");
+  const waits = `--watch ${watch} --timeout ${timeout} --find-timeout ${findTimeout}`;
+  return `capture ${waits} --max-tables ${maxTables}${blames}${maintenance}${ranges}`;
 }
 
 interface Captured {
@@ -93,7 +125,11 @@ function endedBy({ error }: CaptureOutcome, codes: readonly ErrorCode[]): boolea
   return error !== undefined && codes.includes(error.code);
 }
 
-async function captureAttached(flags: CaptureFlags, recording: Recording, signal: AbortSignal): Promise<Captured> {
+interface GuestFlags extends CaptureFlags {
+  readonly watched: BlameOptions | undefined;
+}
+
+async function captureAttached(flags: GuestFlags, recording: Recording, signal: AbortSignal): Promise<Captured> {
   const address = parseStubAddress(flags.gdb ?? "");
   tell(flags, `attaching to ${stubAddressText(address)}`);
   const target = await attachQemu(address, { signal, taps: recording.tapsFor(address), ...memoryOf(flags) });
@@ -109,7 +145,7 @@ const JUST_STARTED_MS = 2000;
 
 async function captureLaunched(
   command: readonly string[],
-  flags: CaptureFlags,
+  flags: GuestFlags,
   recording: Recording,
   signal: AbortSignal,
 ): Promise<Captured> {
@@ -141,7 +177,7 @@ function keep(guest: Launched): string {
 
 async function runCapture(
   target: Target,
-  flags: CaptureFlags,
+  flags: GuestFlags,
   signal: AbortSignal,
   runAfterwards: boolean,
 ): Promise<CaptureOutcome> {
@@ -152,6 +188,7 @@ async function runCapture(
       ...(flags.findTimeout !== undefined && { findTimeoutMs: flags.findTimeout * 1000 }),
       ...(flags.watch !== undefined && { watchMs: flags.watch * 1000 }),
       ...(flags.maxTables !== undefined && { maxTables: flags.maxTables }),
+      ...(flags.watched !== undefined && { blame: flags.watched }),
       signal,
       onEvent: (event) => tell(flags, captureEventText(event)),
     });
