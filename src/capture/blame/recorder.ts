@@ -72,9 +72,15 @@ export class Recorder {
     return this.#notes.length - 1;
   }
 
+  /** A stack that is kept already, or that is not kept as there are too many different ones: it has no index then. Undefined for a new one. */
+  known(sample: StackSample): { readonly index: number | undefined } | undefined {
+    const index = this.#stackIndex.get(keyOf(sample));
+    return index === undefined && this.#stacks.length < MAX_STACKS ? undefined : { index };
+  }
+
   /** The index of a stack; undefined when there are too many different ones. `isNew`: nobody has looked at its code yet. */
   stack(sample: StackSample): { readonly index: number; readonly isNew: boolean } | undefined {
-    const key = `${sample.sp} ${sample.fp} ${sample.lr} ${sample.cpsr} ${sample.words.join()}`;
+    const key = keyOf(sample);
     const known = this.#stackIndex.get(key);
     if (known !== undefined) return { index: known, isNew: false };
     if (this.#stacks.length >= MAX_STACKS) return undefined;
@@ -108,3 +114,7 @@ export class Recorder {
 
 /** The parts of an event that say nothing. */
 export const NOTHING = { pc: undefined, word: undefined, old: undefined, new: undefined, stack: undefined } as const;
+
+function keyOf({ sp, fp, lr, cpsr, words }: StackSample): string {
+  return `${sp} ${fp} ${lr} ${cpsr} ${words.join()}`;
+}

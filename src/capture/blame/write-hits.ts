@@ -1,0 +1,156 @@
+/**
+ * A vCPU that stopped before a watched write: letting it write, and recording what it wrote.
+ *
+ * Source: QEMU's gdbstub, measured (7.2, 10.0): a write watchpoint stops a vCPU before the write and names where the watchpoint begins; resuming
+ * hits it again. So the registers are read, the watchpoint is taken out, the vCPU steps, what it wrote is read, the watchpoint goes in again: two
+ * round trips, those for its call chain included where that is known. More are taken where the write may lead to tables that are not watched yet:
+ * they are looked at before the guest runs on.
+ *
+ * With several vCPUs: of those that come to watched writes together one is reported, and the others keep a note that they were about to; one
+ * with that note does its write without a stop before it. session/write-stops.ts tells more. So each other vCPU that stands at a store takes
+ * one step first, with everything in.
+ */
+import { type VirtAddr, virt } from "../../base/address.ts";
+import type { MemoryRead, VirtSpan } from "../../base/memory.ts";
+import { type RegisterDefinition, type Registers, registersOf } from "../../base/registers.ts";
+import { mayStore } from "../../code/store-words.ts";
+import type { Cpu, OutOfTheWay, Stop, Target } from "../../target/target.ts";
+import type { ChainGuess, Chains } from "./chains.ts";
+import type { CodeCache } from "./code-cache.ts";
+import { doublewordOf, type Hit, u32 } from "./hit.ts";
+import type { LiveTables } from "./live-tables.ts";
+import type { RangeWords } from "./range-words.ts";
+import { storesOf } from "./stores.ts";
+import type { WatchedWord, Watchpoints } from "./watchpoints.ts";
+
+export interface WriteHitsParts {
+  readonly target: Target;
+  readonly general: readonly RegisterDefinition[];
+  readonly code: CodeCache;
+  readonly chains: Chains;
+  readonly watchpoints: Watchpoints;
+  readonly ranges: RangeWords;
+  /** Undefined while no tables are watched. */
+  readonly tables: () => LiveTables | undefined;
+}
+
+export class WriteHits {
+  readonly #target: Target;
+  readonly #parts: WriteHitsParts;
+  /** vCPUs that did not get through a step: they wait for an interrupt, or are off. By index, with the pc. */
+  readonly #asleep = new Map<number, VirtAddr>();
+
+  constructor(parts: WriteHitsParts) {
+    this.#target = parts.target;
+    this.#parts = parts;
+  }
+
+  /** Records the write, and lets the guest run on. */
+  async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>): Promise<void> {
+    await this.#settleOthers(cpu);
+    const out = this.#parts.watchpoints.trapAt(address);
+    const runs = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, true);
+    if (!runs) await this.#target.resume();
+  }
+
+  /** Of a watchpoint that is not there any more: what was written is found by comparing. */
+  async #late(cpu: Cpu, by?: Hit): Promise<false> {
+    await this.#parts.tables()?.compareAll(cpu, by);
+    await this.#parts.ranges.compare(cpu, by);
+    return false;
+  }
+
+  /** Whether the guest runs again. `mayRun`: it may. */
+  async #hit(cpu: Cpu, out: OutOfTheWay, mayRun: boolean): Promise<boolean> {
+    const { chains, code, general, watchpoints } = this.#parts;
+    const [[rows, guess], { stop, putBack }] = await Promise.all([
+      Promise.all([this.#target.readRegisters([cpu], general), chains.guess(cpu)]),
+      this.#target.stepAside(cpu, out),
+    ]);
+    if (stop.kind === "watchpoint") {
+      await putBack();
+      // Another of ours lies there too.
+      return out === "everything" ? this.#late(cpu) : this.#hit(cpu, "everything", mayRun);
+    }
+    const registers = registersOf(general, rows[0] ?? []);
+    const pc = virt(registers.get("pc") ?? 0n);
+    const word = code.wordAt(pc);
+    const stored = word === undefined ? undefined : storesOf(word, registers);
+    const written = stored === undefined ? [] : watchpoints.watched(stored.doublewords);
+    const chain = written.length === 0 ? undefined : chains.known(registers, guess);
+    if (mayRun && chain !== undefined && (this.#parts.tables()?.leavesTables(written, stored?.values) ?? true)) {
+      const [, after] = await Promise.all([
+        putBack(),
+        this.#target.readVirtual(cpu, spansOf(written, pc)),
+        this.#target.resume(),
+      ]);
+      this.#record({ cpu, registers, pc, word, stack: chain.index }, written, after);
+      return true;
+    }
+    await putBack();
+    await this.#look(cpu, registers, pc, guess);
+    return false;
+  }
+
+  /** A write whose code, call chain or consequences have to be looked at first. */
+  async #look(cpu: Cpu, registers: Registers, pc: VirtAddr, guess: ChainGuess): Promise<void> {
+    const { chains, code, watchpoints } = this.#parts;
+    const stack = await chains.whole(cpu, registers, guess);
+    const word = await code.fetchWord(cpu, pc);
+    const hit = { cpu, registers, pc, word, stack };
+    const stored = word === undefined ? undefined : storesOf(word, registers);
+    const written = stored === undefined ? [] : watchpoints.watched(stored.doublewords);
+    // An instruction of which it is not known where it stores to, or code that is another by now.
+    if (written.length === 0) {
+      code.forget(pc);
+      await this.#late(cpu, hit);
+      return;
+    }
+    this.#record(hit, written, await this.#target.readVirtual(cpu, spansOf(written, pc)));
+    await this.#parts.tables()?.settle(cpu);
+  }
+
+  /** `after`: what the doublewords hold now, and the instruction as it is in memory now. */
+  #record(hit: Hit, written: readonly WatchedWord[], after: readonly MemoryRead[]): void {
+    const now = after[written.length];
+    if (now?.state === "present" && hit.word !== undefined && u32(now.bytes) !== hit.word) {
+      // Where it wrote to was told by an instruction that is not there: the points find it by comparing.
+      this.#parts.code.forget(hit.pc);
+    }
+    for (const [i, { virtual, table, inRange }] of written.entries()) {
+      const value = doublewordOf(after[i]);
+      if (table !== undefined) this.#parts.tables()?.written(hit, table, value);
+      if (inRange) this.#parts.ranges.written(hit, virtual, value);
+    }
+  }
+
+  /** The writes that other vCPUs were about to do when one was told of; none of them has a note of one afterwards. */
+  async #settleOthers(told: Cpu): Promise<void> {
+    const others = this.#target.info.cpus.filter(({ index }) => index !== told.index);
+    if (others.length === 0) return;
+    const rows = await this.#target.readRegisters(others, this.#parts.general);
+    for (const [i, cpu] of others.entries()) {
+      const registers = registersOf(this.#parts.general, rows[i] ?? []);
+      const pc = registers.get("pc");
+      if (pc === undefined || this.#asleep.get(cpu.index) === pc) continue;
+      const word = await this.#parts.code.fetchWord(cpu, virt(pc));
+      if (word !== undefined && mayStore(word)) await this.#settle(cpu, virt(pc), registers);
+    }
+  }
+
+  async #settle(cpu: Cpu, pc: VirtAddr, registers: Registers): Promise<void> {
+    const stop = await this.#target.step(cpu, "nothing");
+    if (stop.kind === "interrupt") this.#asleep.set(cpu.index, pc);
+    else this.#asleep.delete(cpu.index);
+    if (stop.kind !== "watchpoint") return;
+    const [row = []] = await this.#target.readRegisters([cpu], this.#parts.general);
+    const out = this.#parts.watchpoints.trapAt(stop.address);
+    if (registersOf(this.#parts.general, row).get("pc") === pc && out !== undefined) await this.#hit(cpu, out, false);
+    else await this.#look(cpu, registers, pc, { spans: [], reads: [] });
+  }
+}
+
+/** The doublewords that were written, and the instruction. */
+function spansOf(written: readonly WatchedWord[], pc: VirtAddr): VirtSpan[] {
+  return [...written.map(({ virtual }) => ({ address: virtual, length: 8 })), { address: pc, length: 4 }];
+}
