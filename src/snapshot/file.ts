@@ -3,7 +3,8 @@
  *
  * Layout, all numbers little-endian: 8 bytes of magic; version (u32); flags (u32, 0). Then chunks: type (4 ASCII characters), length
  * (u32), CRC-32 of the contents (u32), contents. `META`: deflated JSON; `PAGE`: number of pages (u32), then that many pages of 4 KiB,
- * deflated; `END ` closes the file. A reader skips chunks it does not know; a new version number means that it must not read on.
+ * deflated; `BLAM`: what was seen to be written (blame-chunk.ts); `END ` closes the file. A reader skips chunks it does not know; a new
+ * version number means that it must not read on.
  *
  * A file is untrusted: lengths are checked before they are used, inflating is bounded, the JSON is checked against its schema.
  */
@@ -16,6 +17,8 @@ import { bytesOfHex, hex, hexOfBytes } from "../base/hex.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import type { RegisterRead } from "../base/registers.ts";
 import { printable } from "../base/text.ts";
+import { decodeBlame, encodeBlame } from "./blame-chunk.ts";
+import { corrupt, truncated } from "./damage.ts";
 import { MAX_POINTS, MAX_ROWS, META_SCHEMA, type Meta, type MetaPoint } from "./meta.ts";
 import type { Capture, Point } from "./model.ts";
 import {
@@ -67,12 +70,16 @@ export function encodeCapture(capture: Capture): Uint8Array {
   const header = Buffer.alloc(HEADER_SIZE);
   MAGIC.copy(header);
   header.writeUInt32LE(VERSION, 8);
+  const { blame } = capture;
+  // Before the pages are counted: it adds its own.
+  const writes = blame === undefined ? [] : [chunk("BLAM", encodeBlame(blame, pages))];
   const count = Buffer.alloc(4);
   count.writeUInt32LE(pages.count);
   return Buffer.concat([
     header,
     chunk("META", deflateSync(JSON.stringify(meta))),
     chunk("PAGE", Buffer.concat([count, deflateSync(pages.bytes(), { level: PAGE_LEVEL })])),
+    ...writes,
     chunk("END ", Buffer.alloc(0)),
   ]);
 }
@@ -152,6 +159,7 @@ export function decodeCapture(bytes: Uint8Array, name: string): Capture {
   const pages = readPages(need(chunks, "PAGE", file), file);
   if (new Set(meta.points.map(({ id }) => id)).size !== meta.points.length)
     throw corrupt(file, "two points have one name");
+  const writes = chunks.get("BLAM");
   return {
     createdAt: meta.createdAt,
     createdBy: meta.createdBy,
@@ -165,6 +173,7 @@ export function decodeCapture(bytes: Uint8Array, name: string): Capture {
     points: meta.points.map((point) => decodePoint(point, meta, pages, file)),
     notes: meta.notes,
     symbols: decodeSymbols(meta.symbols),
+    blame: writes && decodeBlame(writes, { file, cpus: meta.threads.length, points: meta.points.length, pages }),
     partial: meta.partial === null ? undefined : { code: errorCode(meta.partial.code), message: meta.partial.message },
   };
 }
@@ -198,14 +207,6 @@ function readChunks(file: Buffer, name: string): ReadonlyMap<string, Buffer> {
   return chunks;
 }
 
-function truncated(name: string): EbscopeError {
-  return new EbscopeError("capture-truncated", `Cannot read ${name}: it ends in the middle`);
-}
-
-function corrupt(name: string, why: string): EbscopeError {
-  return new EbscopeError("capture-corrupt", `Cannot read ${name}: ${why}`);
-}
-
 function need(chunks: ReadonlyMap<string, Buffer>, type: string, name: string): Buffer {
   const contents = chunks.get(type);
   if (contents === undefined) throw corrupt(name, `it has no part ${type}`);
@@ -217,7 +218,7 @@ function readMeta(contents: Buffer, name: string): Meta {
   try {
     value = JSON.parse(inflateSync(contents, { maxOutputLength: MAX_META }).toString("utf8"));
   } catch (cause) {
-    throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its description is unreadable`, { cause });
+    throw corrupt(name, "its description is unreadable", cause);
   }
   // Before the schema, whose check of so many would take its time.
   if (rowsIn(value) > MAX_ROWS) throw corrupt(name, "it has too many points for its vCPUs");
@@ -243,7 +244,7 @@ function readPages(contents: Buffer, name: string): Uint8Array[] {
     const chunkSize = Math.min(Math.max(length, MIN_CHUNK), MAX_CHUNK);
     bytes = inflateSync(contents.subarray(4), { maxOutputLength: length, chunkSize });
   } catch (cause) {
-    throw new EbscopeError("capture-corrupt", `Cannot read ${name}: its pages are unreadable`, { cause });
+    throw corrupt(name, "its pages are unreadable", cause);
   }
   if (bytes.length !== count * PAGE_SIZE) throw corrupt(name, "its pages are incomplete");
   return Array.from({ length: count }, (_, i) => bytes.subarray(i * PAGE_SIZE, (i + 1) * PAGE_SIZE));

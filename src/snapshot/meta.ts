@@ -6,12 +6,12 @@
 import type { Static } from "typebox";
 import { POINT_KINDS } from "./model.ts";
 
-const hexText = { type: "string", pattern: "^0x[0-9a-f]{1,16}$" } as const;
-const count = { type: "integer", minimum: 0, maximum: 9_007_199_254_740_991 } as const;
+export const hexText = { type: "string", pattern: "^0x[0-9a-f]{1,16}$" } as const;
+export const count = { type: "integer", minimum: 0, maximum: 9_007_199_254_740_991 } as const;
 const counts = { type: "array", items: count } as const;
 /** The longest text, in characters. */
 export const MAX_TEXT = 4096;
-const text = { type: "string", maxLength: MAX_TEXT } as const;
+export const text = { type: "string", maxLength: MAX_TEXT } as const;
 const texts = { type: "array", items: text } as const;
 
 const memoryRange = {

@@ -107,6 +107,7 @@ describe("a capture file", () => {
       ["fault", []],
     ]);
     expect(read.points.every(({ pages }) => pages.size > 0)).toBe(true);
+    expect(read.blame).toBeUndefined();
   });
 
   it("is read over parts of kinds that are not known", () => {

@@ -6,6 +6,7 @@ import { ERROR_CODES, type ErrorCode } from "../../src/base/error.ts";
 import type { MemoryRead } from "../../src/base/memory.ts";
 import type { RegisterDefinition, RegisterRead } from "../../src/base/registers.ts";
 import { type Capture, POINT_KINDS, type Point } from "../../src/snapshot/model.ts";
+import { anyBlame } from "./blame-records.ts";
 import { slowCrc32 } from "./crc32.ts";
 
 /** The whole capture as text: equal texts, equal captures. Numbers of 64 bits, bytes and maps included. */
@@ -129,6 +130,11 @@ export const anyCapture: fc.Arbitrary<Capture> = fc
       notes: fc.array(text, { maxLength: 2 }),
       partial: fc.option(fc.record({ code: errorCode, message: text }), { nil: undefined }),
     }),
+  )
+  .chain((capture) =>
+    fc
+      .option(anyBlame(capture.threads.length, capture.points.length), { nil: undefined })
+      .map((blame) => ({ ...capture, blame })),
   );
 
 function registers(...values: readonly (bigint | "unavailable" | "unreadable")[]): RegisterRead[] {
