@@ -47,7 +47,11 @@ export function withinBounds(record: BlameRecord): BlameRecord {
 }
 
 function leftOut(count: number, most: number, what: string): string | undefined {
-  return count > most ? `${count - most} ${what}` : undefined;
+  return count > most ? `${digits(count - most)} of ${digits(count)} ${what}` : undefined;
+}
+
+function digits(count: number): string {
+  return count.toLocaleString("en-US");
 }
 
 /** The same list when nothing was cut. */

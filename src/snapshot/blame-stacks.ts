@@ -42,20 +42,22 @@ export function readStacks(
   const from = stackColumns(columns, rows);
   const words = columns.next(wordCount, 8);
   let at = 0;
-  const stacks = Array.from({ length: rows }, (_, row) => {
+  const stacks: StackSample[] = [];
+  for (let row = 0; row < rows; row++) {
     const count = from.count.get(row);
-    if (count > MAX_STACK_WORDS || count % 2 !== 0 || at + count > wordCount)
+    if (count > MAX_STACK_WORDS || count % 2 !== 0 || at + count > wordCount) {
       throw wrong("has a stack that does not fit its words");
-    const start = at;
-    at += count;
-    return {
+    }
+    const own: bigint[] = [];
+    for (const end = at + count; at < end; at++) own.push(words.getWord(at));
+    stacks.push({
       sp: from.sp.getWord(row),
       fp: from.fp.getWord(row),
       lr: from.lr.getWord(row),
       cpsr: from.cpsr.getWord(row),
-      words: Array.from({ length: count }, (_, i) => words.getWord(start + i)),
-    };
-  });
+      words: own,
+    });
+  }
   if (at !== wordCount) throw wrong("has words of no stack");
   return stacks;
 }

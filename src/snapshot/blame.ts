@@ -15,6 +15,8 @@ import type { VirtAddr } from "../base/address.ts";
  * its contents in `contents`. Undefined `new`: it could not be read.
  * `unseen-table`, `unseen-memory`, `unseen-register`: a difference that no seen write explains, found by comparing at this stop.
  * `lapse`: from here on not all is seen: `address` is the index of why in `notes`.
+ *
+ * In the order of the numbers that they have in files: new ones come last.
  */
 export const BLAME_KINDS = [
   "point",

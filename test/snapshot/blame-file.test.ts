@@ -132,8 +132,8 @@ describe("a record of more than a file takes", () => {
     expect(read.stacks[65_535]?.words).toEqual(Array(512).fill(7n));
     expect(read.notes).toHaveLength(1024);
     expect(read.notes[1023]).toBe(
-      "More was recorded than a capture file takes; left out: stacks or parts of them, 4 pages of tables, 2 pages of code, " +
-        "1 breakpoints, 6 ranges, 76 notes.",
+      "More was recorded than a capture file takes; left out: stacks or parts of them, 4 of 65,540 pages of tables, " +
+        "2 of 16,386 pages of code, 1 of 65,537 breakpoints, 6 of 70 ranges, 76 of 1,100 notes.",
     );
     expect(read.events.map(({ stack: each }) => each)).toEqual([65_535, ...Array(6).fill(undefined)]);
     expect(read.events.slice(2, 4).map((each) => each.new)).toEqual([65_535n, undefined]);
@@ -144,7 +144,7 @@ describe("a record of more than a file takes", () => {
   it("counts the events that it leaves out", () => {
     const { events, uncounted, notes } = withinBounds({ ...first, events: Array(2 ** 22 + 3).fill(event) });
     expect([events.length, uncounted]).toEqual([2 ** 22, 15]);
-    expect(notes).toEqual([...first.notes, "More was recorded than a capture file takes; left out: 3 events."]);
+    expect(notes).toEqual([...first.notes, "More was recorded than a capture file takes; left out: 3 of 4,194,307 events."]);
   });
 
   it("keeps the words of the first stacks, eight million of them", () => {
