@@ -35,7 +35,7 @@ export function withinBounds(record: BlameRecord): BlameRecord {
   const limits = { stacks: stacks.length, contents: Math.min(contents.length, MAX_CONTENTS), notes: kept.length };
   return {
     ...record,
-    events: events.slice(0, MAX_EVENTS).map((event) => boundedEvent(event, limits)),
+    events: firstEvents(events).map((event) => boundedEvent(event, limits)),
     uncounted: record.uncounted + Math.max(events.length - MAX_EVENTS, 0),
     stacks,
     contents: contents.slice(0, MAX_CONTENTS),
@@ -52,6 +52,15 @@ function leftOut(count: number, most: number, what: string): string | undefined 
 
 function digits(count: number): string {
   return count.toLocaleString("en-US");
+}
+
+/** Points and lapses go before writes: without them what is kept would say more than was seen. */
+function firstEvents(events: readonly BlameEvent[]): readonly BlameEvent[] {
+  if (events.length <= MAX_EVENTS) return events;
+  const isWrite = ({ kind }: BlameEvent): boolean => kind !== "point" && kind !== "lapse";
+  let excess = events.length - MAX_EVENTS;
+  const keeps = events.findLastIndex((event) => isWrite(event) && --excess === 0);
+  return events.filter((event, i) => i < keeps || !isWrite(event)).slice(0, MAX_EVENTS);
 }
 
 /** The same list when nothing was cut. */

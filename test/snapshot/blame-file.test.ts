@@ -141,10 +141,15 @@ describe("a record of more than a file takes", () => {
     expect(read.uncounted).toBe(12);
   });
 
-  it("counts the events that it leaves out", () => {
-    const { events, uncounted, notes } = withinBounds({ ...first, events: Array(2 ** 22 + 3).fill(event) });
+  it("counts the events that it leaves out: the last writes, never a point or a lapse", () => {
+    const write = { ...event, kind: "table" } as const;
+    const [point, lapse] = [event, { ...event, kind: "lapse", address: 1n } as const];
+    const all = [point, ...Array(2 ** 22 - 1).fill(write), lapse, write, point];
+    const { events, uncounted, notes } = withinBounds({ ...first, events: all });
     expect([events.length, uncounted]).toEqual([2 ** 22, 15]);
-    expect(notes).toEqual([...first.notes, "More was recorded than a capture file takes; left out: 3 of 4,194,307 events."]);
+    expect([events[0], ...events.slice(-4)]).toEqual([point, write, write, lapse, point]);
+    expect(notes.slice(2)).toEqual(["More was recorded than a capture file takes; left out: 3 of 4,194,307 events."]);
+    expect(withinBounds({ ...first, events: Array(2 ** 22 + 3).fill(lapse) }).events).toHaveLength(2 ** 22);
   });
 
   it("keeps the words of the first stacks, eight million of them", () => {
