@@ -9,6 +9,7 @@ import type { MemoryRead, VirtMemory } from "../base/memory.ts";
 import type { Registers } from "../base/registers.ts";
 import {
   type Decoded,
+  extended,
   LINK,
   type MemoryOperand,
   mayWriteRegister,
@@ -234,11 +235,6 @@ function unknown(why: string): Value {
 
 function change(value: Value, by: (value: bigint) => bigint): Value {
   return value.known ? known(BigInt.asUintN(64, by(value.value)), value.assumes) : value;
-}
-
-function extended(value: bigint, extend: NonNullable<MemoryOperand["index"]>["extend"]): bigint {
-  if (extend === "uxtw") return BigInt.asUintN(32, value);
-  return extend === "sxtw" ? BigInt.asIntN(32, value) : value;
 }
 
 function littleEndian({ bytes }: MemoryRead & { state: "present" }, size: number, signed: boolean): bigint {

@@ -7,6 +7,7 @@ export { type CodeListing, codeAround, disassemble, disassembleWords, type Instr
 export { type EvaluateOptions, evaluateOrigin, type OriginValue, type Value } from "./evaluate.ts";
 export { type CodeWord, type Decoded, type Operation, registerName } from "./operation.ts";
 export { branchOrigin, type Origin, type OriginEnd, type OriginStep, registerOrigin } from "./origin.ts";
+export { mayStore, type StoreSpan, storedSpans } from "./store-words.ts";
 export { findSystemWrites, type SystemWord, systemWord } from "./system-words.ts";
 export { type BranchTrace, type Hop, traceBranch } from "./trace.ts";
 export { type CodeGap, type CodeRange, wordsAround } from "./words.ts";
