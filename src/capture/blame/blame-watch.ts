@@ -85,7 +85,7 @@ export class BlameWatch {
     const ranges = new RangeWords(target, recorder);
     this.#ranges = ranges;
     const tables = (): LiveTables | undefined => this.#tables;
-    this.#writes = new WriteHits({ target, general, code, chains, watchpoints, ranges, tables });
+    this.#writes = new WriteHits({ target, general, known, code, chains, watchpoints, ranges, tables });
     const onChange = async ({ index }: Cpu): Promise<void> => this.#tables?.follow(known.all, index);
     this.#registers = new RegisterHits({ target, recorder, general, known, chains, onChange });
   }

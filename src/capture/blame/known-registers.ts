@@ -19,6 +19,8 @@ export interface RegisterDifference {
   readonly now: bigint;
 }
 
+const DEFAULT_ZERO_BLOCK = 64;
+
 export class KnownRegisters {
   /** Those that are compared and that the stub offers. */
   readonly control: readonly RegisterDefinition[];
@@ -40,6 +42,12 @@ export class KnownRegisters {
 
   of(cpu: number): Registers {
     return registersOf(this.#definitions, this.#rows[cpu] ?? []);
+  }
+
+  /** The bytes that DC ZVA writes: 4 << DCZID_EL0.BS; QEMU's cortex-a57 has 64. Source: Arm ARM DDI 0487, D24, DCZID_EL0. */
+  zeroBlock(cpu: number): number {
+    const id = this.of(cpu).get("DCZID_EL0");
+    return id === undefined ? DEFAULT_ZERO_BLOCK : 4 << Number(id & 0xfn);
   }
 
   /** Takes all registers of all vCPUs. */

@@ -14,9 +14,9 @@ export interface Stored {
   readonly values: readonly bigint[] | undefined;
 }
 
-/** Undefined when it is not known where the instruction stores to. */
-export function storesOf(word: number, registers: Registers): Stored | undefined {
-  const spans = storedSpans(word, registers);
+/** `zeroBlock`: the bytes that DC ZVA writes. Undefined when it is not known where the instruction stores to. */
+export function storesOf(word: number, registers: Registers, zeroBlock: number): Stored | undefined {
+  const spans = storedSpans(word, registers, zeroBlock);
   if (spans === undefined) return undefined;
   const doublewords = new Set<bigint>();
   for (const { address, size } of spans) {

@@ -18,6 +18,7 @@ import type { Cpu, OutOfTheWay, Stop, Target } from "../../target/target.ts";
 import type { ChainGuess, Chains } from "./chains.ts";
 import type { CodeCache } from "./code-cache.ts";
 import { doublewordOf, type Hit, u32 } from "./hit.ts";
+import type { KnownRegisters } from "./known-registers.ts";
 import type { LiveTables } from "./live-tables.ts";
 import type { RangeWords } from "./range-words.ts";
 import { storesOf } from "./stores.ts";
@@ -26,6 +27,7 @@ import type { WatchedWord, Watchpoints } from "./watchpoints.ts";
 export interface WriteHitsParts {
   readonly target: Target;
   readonly general: readonly RegisterDefinition[];
+  readonly known: KnownRegisters;
   readonly code: CodeCache;
   readonly chains: Chains;
   readonly watchpoints: Watchpoints;
@@ -75,7 +77,7 @@ export class WriteHits {
     const registers = registersOf(general, rows[0] ?? []);
     const pc = virt(registers.get("pc") ?? 0n);
     const word = code.wordAt(pc);
-    const stored = word === undefined ? undefined : storesOf(word, registers);
+    const stored = word === undefined ? undefined : storesOf(word, registers, this.#parts.known.zeroBlock(cpu.index));
     const written = stored === undefined ? [] : watchpoints.watched(stored.doublewords);
     const chain = written.length === 0 ? undefined : chains.known(registers, guess);
     if (mayRun && chain !== undefined && (this.#parts.tables()?.leavesTables(written, stored?.values) ?? true)) {
@@ -98,7 +100,7 @@ export class WriteHits {
     const stack = await chains.whole(cpu, registers, guess);
     const word = await code.fetchWord(cpu, pc);
     const hit = { cpu, registers, pc, word, stack };
-    const stored = word === undefined ? undefined : storesOf(word, registers);
+    const stored = word === undefined ? undefined : storesOf(word, registers, this.#parts.known.zeroBlock(cpu.index));
     const written = stored === undefined ? [] : watchpoints.watched(stored.doublewords);
     // An instruction of which it is not known where it stores to, or code that is another by now.
     if (written.length === 0) {
