@@ -39,19 +39,22 @@ export interface WriteHitsParts {
 export class WriteHits {
   readonly #target: Target;
   readonly #parts: WriteHitsParts;
+  /** With several vCPUs a guest that is resumed in one write with the last request stops again, now and then, with a note left on one of them. */
+  readonly #alone: boolean;
   /** vCPUs that did not get through a step: they wait for an interrupt, or are off. By index, with the pc. */
   readonly #asleep = new Map<number, VirtAddr>();
 
   constructor(parts: WriteHitsParts) {
     this.#target = parts.target;
     this.#parts = parts;
+    this.#alone = parts.target.info.cpus.length === 1;
   }
 
   /** Records the write, and lets the guest run on. */
   async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>): Promise<void> {
     await this.#settleOthers(cpu);
     const out = this.#parts.watchpoints.trapAt(address);
-    const runs = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, true);
+    const runs = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, this.#alone);
     if (!runs) await this.#target.resume();
   }
 
@@ -62,7 +65,7 @@ export class WriteHits {
     return false;
   }
 
-  /** Whether the guest runs again. `mayRun`: it may. */
+  /** Returns whether the guest runs again, which it does only if it may. */
   async #hit(cpu: Cpu, out: OutOfTheWay, mayRun: boolean): Promise<boolean> {
     const { chains, code, general, watchpoints } = this.#parts;
     const [[rows, guess], { stop, putBack }] = await Promise.all([
