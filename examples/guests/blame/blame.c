@@ -6,6 +6,12 @@
 
 static const struct scenario scenarios[] = {
   { "flips", "change the attributes of pages by different functions", 0, run_flips },
+  { "forms", "store to descriptors by instructions of every form", 0, run_forms },
+  { "newtable", "have a new table take a block's place", 0, run_newtable },
+  { "switch", "switch TTBR0 to a copy of the tables", 0, run_switch },
+  { "registers", "write to control registers", 0, run_registers },
+  { "notlbi", "change mappings with too little TLB maintenance", 0, run_notlbi },
+  { "hook", "overwrite gBS->Stall, before the exit and on the way", prepare_hook, run_hook },
   { "many", "store to one descriptor n times", 0, run_many },
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)

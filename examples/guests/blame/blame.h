@@ -58,6 +58,10 @@ struct slot page_slot(unsigned page);                            // of a page of
 uint64_t live_root(void);
 unsigned live_start_level(void);
 
+// Stores a doubleword, by an instruction whose address becomes `pc`.
+#define STORE(pc, to, value) \
+  __asm__ volatile("adr %0, 0f\n0:\n\tstr %2, [%1]" : "=&r"(pc) : "r"(to), "r"(value) : "memory")
+
 // --- stores.c: each function changes a descriptor by an instruction of its own -------------------------------------------
 
 void make_read_only(const struct slot *slot);
@@ -98,5 +102,14 @@ struct scenario {
   void (*run)(const struct scene *scene);     // inside ExitBootServices()
 };
 
-void run_flips(const struct scene *scene); // flips.c
-void run_many(const struct scene *scene);  // many.c
+// The modes, by file.
+void run_flips(const struct scene *scene);
+void run_forms(const struct scene *scene);
+void run_newtable(const struct scene *scene); // tree.c
+void run_switch(const struct scene *scene);
+void run_registers(const struct scene *scene);
+void run_notlbi(const struct scene *scene);
+bool prepare_hook(const struct scene *scene);
+void run_hook(const struct scene *scene);
+void run_many(const struct scene *scene);
+void run_twocpus(const struct scene *scene);

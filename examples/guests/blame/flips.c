@@ -8,7 +8,7 @@ extern const uint64_t store_two_instruction, store_vector_instruction;
 
 SEPARATE static void write_same_value(const struct slot *slot) {
   uint64_t pc, old = *slot->at;
-  __asm__ volatile("adr %0, 0f\n0:\n\tstr %2, [%1]" : "=&r"(pc) : "r"(slot->at), "r"(old) : "memory");
+  STORE(pc, slot->at, old);
   log_store(HERE(pc), "store", slot, old);
 }
 
@@ -23,10 +23,7 @@ SEPARATE static void flip_execute_by_byte(const struct slot *slot) {
 // The access flag, bit 10.
 SEPARATE static void clear_accessed(const struct slot *slot) {
   uint64_t pc, old = *slot->at;
-  __asm__ volatile("adr %0, 0f\n0:\n\tstr %2, [%1]"
-                   : "=&r"(pc)
-                   : "r"(slot->at), "r"(old & ~DESC_ACCESSED)
-                   : "memory");
+  STORE(pc, slot->at, old & ~DESC_ACCESSED);
   log_store(HERE(pc), "store", slot, old);
   invalidate_page(slot->va);
 }
@@ -34,10 +31,7 @@ SEPARATE static void clear_accessed(const struct slot *slot) {
 // Without break-before-make, which a new memory type asks for (D8.16.1).
 SEPARATE static void change_memory_type_at_once(const struct slot *slot) {
   uint64_t pc, old = *slot->at;
-  __asm__ volatile("adr %0, 0f\n0:\n\tstr %2, [%1]"
-                   : "=&r"(pc)
-                   : "r"(slot->at), "r"(old & ~DESC_ATTR_INDEX(7))
-                   : "memory");
+  STORE(pc, slot->at, old & ~DESC_ATTR_INDEX(7));
   log_store(HERE(pc), "store", slot, old);
   invalidate_page(slot->va);
 }

