@@ -25,7 +25,10 @@ export interface Deed {
   readonly at: bigint | undefined;
   /** The first address that the descriptor maps; of TLB maintenance and loads, what they are for. */
   readonly va: bigint | undefined;
+  /** Stores, of `many`. */
   readonly count: bigint | undefined;
+  /** Index of the vCPU. */
+  readonly cpu: number;
   /** Of the instruction itself. */
   readonly pc: bigint;
   /** Return addresses, innermost first; the firmware's follow the guest's own. */
@@ -57,6 +60,7 @@ function parseDeed(line: string): Deed {
     at: number("at"),
     va: number("va"),
     count: number("count"),
+    cpu: Number(number("cpu") ?? 0n),
     pc,
     chain: chain.split(",").map(BigInt),
   };

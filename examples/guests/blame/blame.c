@@ -13,6 +13,7 @@ static const struct scenario scenarios[] = {
   { "notlbi", "change mappings with too little TLB maintenance", 0, run_notlbi },
   { "hook", "overwrite gBS->Stall, before the exit and on the way", prepare_hook, run_hook },
   { "many", "store to one descriptor n times", 0, run_many },
+  { "twocpus", "store to descriptors on two vCPUs, n times each", 0, run_twocpus },
 };
 #define SCENARIOS (sizeof scenarios / sizeof *scenarios)
 

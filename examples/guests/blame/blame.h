@@ -37,6 +37,8 @@ void end_deed(const struct deed *deed);
 // One line; the new value is read back from memory.
 void log_store(const struct deed *deed, const char *kind, const struct slot *slot, uint64_t old);
 void log_same_store(const struct deed *deed, const char *kind, const struct slot *slot, uint64_t old);
+struct burst;
+void log_burst(const struct deed *deed, const struct slot *slot, const struct burst *burst);
 void log_register(const struct deed *deed, const char *name, uint64_t old, uint64_t now);
 void blame_line(const char *words);
 
@@ -61,6 +63,25 @@ unsigned live_start_level(void);
 // Stores a doubleword, by an instruction whose address becomes `pc`.
 #define STORE(pc, to, value) \
   __asm__ volatile("adr %0, 0f\n0:\n\tstr %2, [%1]" : "=&r"(pc) : "r"(to), "r"(value) : "memory")
+
+// Many stores to one descriptor by one instruction at `pc`: what it held before the first and after the last.
+struct burst {
+  uint64_t pc, old, now, count;
+};
+
+// Alternates between two values: the first store makes the page read-only. `count` is not 0.
+static inline __attribute__((always_inline)) struct burst store_burst(const struct slot *slot, uint64_t count) {
+  struct burst burst = { .old = *slot->at, .now = *slot->at, .count = count };
+  __asm__ volatile("adr %0, 0f\n"
+                   "1:\n\teor %1, %1, %4\n"
+                   "0:\n\tstr %1, [%3]\n\t"
+                   "subs %2, %2, #1\n\t"
+                   "b.ne 1b"
+                   : "=&r"(burst.pc), "+&r"(burst.now), "+&r"(count)
+                   : "r"(slot->at), "r"(DESC_READ_ONLY)
+                   : "memory", "cc");
+  return burst;
+}
 
 // --- stores.c: each function changes a descriptor by an instruction of its own -------------------------------------------
 

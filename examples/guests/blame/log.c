@@ -6,6 +6,9 @@
 
 static unsigned sequence;
 
+// vCPU 0 does nearly everything; the other one says so.
+#define CPU (READ_REGISTER(mpidr_el1) & 0xff)
+
 static void put(char c) {
   while (*(volatile uint32_t *)(UART_BASE + 0x18) & 1u << 5) continue; // UARTFR.TXFF
   *(volatile uint32_t *)UART_BASE = (uint8_t)c;
@@ -59,6 +62,7 @@ void begin_deed(const struct deed *deed, const char *kind, const char *what) {
 
 void end_deed(const struct deed *deed) {
   field("pc", deed->pc);
+  if (CPU) field("cpu", CPU);
   put_chain(deed);
   end();
 }
@@ -84,6 +88,17 @@ void log_store(const struct deed *deed, const char *kind, const struct slot *slo
 void log_same_store(const struct deed *deed, const char *kind, const struct slot *slot, uint64_t old) {
   begin_same_deed(deed, kind, table_name(slot));
   put_store(deed, slot, old);
+}
+
+// One line for all stores.
+void log_burst(const struct deed *deed, const struct slot *slot, const struct burst *burst) {
+  begin_deed(deed, "many", table_name(slot));
+  field("old", burst->old);
+  field("new", *slot->at);
+  field("at", (uint64_t)slot->at);
+  field("va", slot->va);
+  field("count", burst->count);
+  end_deed(deed);
 }
 
 void log_register(const struct deed *deed, const char *name, uint64_t old, uint64_t now) {
