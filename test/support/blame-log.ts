@@ -35,7 +35,7 @@ export interface Deed {
   readonly chain: readonly bigint[];
 }
 
-const LINE = /^blame: (\d+) (\w+) (\w+) (\S+)((?: [a-z]+=(?:0x[0-9a-f]+,?)+)+)$/;
+const LINE = /^blame: (\d+) (\w+) (\w+) (\S+)((?: [a-z]+=0x[0-9a-f]+(?:,0x[0-9a-f]+)*)+)$/;
 
 /** Every line of what the guest did, in order. Throws on one that is neither that, nor `done`, nor a `cannot …`. */
 export function parseBlameLog(console: string): Deed[] {

@@ -1,5 +1,5 @@
-// Memory of this application, found and mapped so that its descriptors can be changed without harm. As in handoff/live.c:
-// 4 KiB granule, one to one, so a table's address can be followed as it is.
+// Memory of this application, found and mapped so that its descriptors can be changed without harm. As in
+// handoff/live.c: 4 KiB granule, one to one, so a table's address can be followed as it is.
 #include "blame.h"
 
 #define RANGES 3
@@ -43,8 +43,9 @@ struct slot slot_of(uint64_t va) { return slot_in(live_root(), live_start_level(
 
 struct slot page_slot(unsigned page) { return slot_of(area.pages + page * PAGE_SIZE); }
 
-// Maps `va` by a page and not by a block: a table with the same translations takes the block's place, so there is no moment
-// in which they are missing. (Arm asks for break-before-make here; QEMU's CPUs do without, and other code may be in the block.)
+// Maps `va` by a page and not by a block: a table with the same translations takes the block's place, so there is no
+// moment in which they are missing. (Arm asks for break-before-make here; QEMU's CPUs do without, and other code may be
+// in the block.)
 static void split(uint64_t va) {
   for (struct slot slot = slot_of(va); slot.level < 3; slot = slot_of(va)) {
     uint64_t block = *slot.at, *table = take_page();

@@ -1,5 +1,5 @@
-// Entry point: finds out what is asked for, prepares it, and leaves boot services; the mode runs on the way, as a notification
-// of ExitBootServices(). What belongs to the exit is printed as by the guest `handoff`.
+// Entry point: finds out what is asked for, prepares it, and leaves boot services; the mode runs on the way, as a
+// notification of ExitBootServices(). What belongs to the exit is printed as by the guest `handoff`.
 #include "blame.h"
 
 #define DEFAULT_COUNT 100000

@@ -13,10 +13,10 @@ struct slot {
   uint64_t va;
 };
 
-// --- log.c: what was done --------------------------------------------------------------------------------------------
+// --- log.c: what was done -------------------------------------------------------------------------------------------
 
-// An instruction that did something. `frame` is the frame record of its function; the caller of a function without one is
-// `leaf_return`, which is 0 otherwise.
+// An instruction that did something. `frame` is the frame record of its function; the caller of a function without one
+// is `leaf_return`, which is 0 otherwise.
 struct deed {
   const char *function;
   uint64_t pc;
@@ -42,7 +42,7 @@ void log_burst(const struct deed *deed, const struct slot *slot, const struct bu
 void log_register(const struct deed *deed, const char *name, uint64_t old, uint64_t now);
 void blame_line(const char *words);
 
-// --- area.c: memory of this application, and its descriptors -----------------------------------------------------------
+// --- area.c: memory of this application, and its descriptors --------------------------------------------------------
 
 // Three ranges of 2 MiB, each aligned to its size.
 struct area {
@@ -83,7 +83,7 @@ static inline __attribute__((always_inline)) struct burst store_burst(const stru
   return burst;
 }
 
-// --- stores.c: each function changes a descriptor by an instruction of its own -------------------------------------------
+// --- stores.c: each function changes a descriptor by an instruction of its own --------------------------------------
 
 void make_read_only(const struct slot *slot);
 void make_writable(const struct slot *slot);
@@ -93,7 +93,7 @@ void break_entry(const struct slot *slot);        // 0, and the translation is d
 void make_entry(const struct slot *slot, uint64_t value);
 void make_executable(const struct slot *slot);    // and read-only
 
-// --- maintain.c ----------------------------------------------------------------------------------------------------------
+// --- maintain.c -----------------------------------------------------------------------------------------------------
 
 void invalidate_page(uint64_t va);
 void invalidate_all(void);
@@ -106,7 +106,7 @@ static inline void forget_translations(void) {
     __asm__ volatile("dsb ishst\n\ttlbi alle2is\n\tdsb ish\n\tisb" ::: "memory");
 }
 
-// --- The modes -------------------------------------------------------------------------------------------------------------
+// --- The modes ------------------------------------------------------------------------------------------------------
 
 struct options {
   uint64_t count; // n=

@@ -1,4 +1,5 @@
-// Mode `twocpus`: a second vCPU stores to a descriptor of its own while the first one does. They share a page of tables.
+// Mode `twocpus`: a second vCPU stores to a descriptor of its own while the first one does. They share a page of
+// tables.
 #include "../causes/other-cpu.h"
 #include "blame.h"
 

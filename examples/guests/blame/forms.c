@@ -54,7 +54,8 @@ SEPARATE static void store_across(const struct slot *first, const struct slot *s
   invalidate_all();
 }
 
-// DC ZVA: a cache maintenance instruction that stores, here to all descriptors of one block of it. One line tells of each.
+// DC ZVA: a cache maintenance instruction that stores, here to all descriptors of one block of it. One line tells of
+// each.
 SEPARATE static void clear_line(unsigned page) {
   static uint64_t old[ENTRIES / 2]; // DC ZVA clears 2 KiB at most
   struct slot slot;
@@ -72,7 +73,7 @@ SEPARATE static void clear_line(unsigned page) {
 
 SEPARATE void run_forms(const struct scene *scene) {
   static void (*const forms[])(const struct slot *) = {
-    store_release,    store_post_index, store_pre_index,  store_unscaled,     store_register_offset,
+    store_release,    store_post_index, store_pre_index, store_unscaled,     store_register_offset,
     store_upper_word, store_upper_half, store_exclusive, store_non_temporal,
   };
   (void)scene;

@@ -1,5 +1,5 @@
-// Mode `hook`: gBS->Stall is overwritten, the field two behind gBS->ExitBootServices; by two functions before the exit, each
-// with the header's CRC32 made good (4.2), and by a third inside it, which puts the firmware's own pointer back.
+// Mode `hook`: gBS->Stall is overwritten, the field two behind gBS->ExitBootServices; by two functions before the exit,
+// each with the header's CRC32 made good (4.2), and by a third inside it, which puts the firmware's own pointer back.
 #include "blame.h"
 
 typedef efi_status (*efi_stall)(uint64_t microseconds);

@@ -1,4 +1,5 @@
-// Lines about what was done: `blame: SEQ FUNCTION KIND WHAT key=value…`, on the UART, as the firmware's console may be gone.
+// Lines about what was done: `blame: SEQ FUNCTION KIND WHAT key=value…`. They go to the UART, as the firmware's console may
+// be gone.
 #include "blame.h"
 
 #define MAX_CHAIN 16

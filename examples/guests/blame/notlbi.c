@@ -1,6 +1,6 @@
-// Mode `notlbi`: changed mappings that are used again without the TLB maintenance, or the break-before-make, that they need
-// (D8.16.1), beside others that are changed as they should be. What the loads return is not printed: whether a CPU still knows
-// the old translation is its own affair, and a debugger that stops it can make it forget.
+// Mode `notlbi`: changed mappings that are used again without the TLB maintenance, or the break-before-make, that they
+// need (D8.16.1), beside others that are changed as they should be. What the loads return is not printed: whether a CPU
+// still knows the old translation is its own affair, and a debugger that stops it can make it forget.
 #include "blame.h"
 
 SEPARATE static void load_page(uint64_t va) {

@@ -1,5 +1,5 @@
-// Mode `registers`: control registers get other values, in bits that change nothing for this program or the firmware. One is
-// written by code that is copied to its place in here: nobody can have found that MSR before.
+// Mode `registers`: control registers get other values, in bits that change nothing for this program or the firmware.
+// One is written by code that is copied to its place in here: nobody can have found that MSR before.
 #include "blame.h"
 
 #define SCTLR_SA (UINT64_C(1) << 3) // SP alignment checks

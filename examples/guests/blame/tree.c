@@ -8,7 +8,7 @@ SEPARATE static void shape_entry(const struct slot *slot, const char *kind, uint
   log_store(HERE(pc), kind, slot, old);
 }
 
-// --- newtable --------------------------------------------------------------------------------------------------------
+// --- newtable -------------------------------------------------------------------------------------------------------
 
 // 512 pages with what the block has, in a table that is not live yet.
 SEPARATE static uint64_t *build_table(uint64_t block) {
@@ -34,7 +34,7 @@ void run_newtable(const struct scene *scene) {
   flip_execute(&again);
 }
 
-// --- switch ----------------------------------------------------------------------------------------------------------
+// --- switch ---------------------------------------------------------------------------------------------------------
 
 // The top table may have fewer entries than a page has room for: TCR_ELx.T0SZ.
 static unsigned top_entries(void) {

@@ -21,7 +21,8 @@ label store_two_instruction
   mov x0, x30
   ret
 
-// uint64_t store_vector(at, values): one SIMD store of 16 bytes. The build allows C no SIMD registers; a callee may use Q0.
+// uint64_t store_vector(at, values): one SIMD store of 16 bytes. The build allows C no SIMD registers; a callee may use
+// Q0.
   .globl store_vector
 store_vector:
   .arch armv8-a+simd

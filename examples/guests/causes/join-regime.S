@@ -1,7 +1,8 @@
-// A vCPU that comes up with its MMU off, and joins the translation regime of another: included by the files that have one.
+// A vCPU that comes up with its MMU off, and joins the translation regime of another: included by the files that have
+// one.
 
-// x0 is a struct arrival of other-cpu.h; x12 becomes its target. The regime is mapped one to one, so the code goes on at the same
-// address. The frame record made next is the last of its chain.
+// x0 is a struct arrival of other-cpu.h; x12 becomes its target. The regime is mapped one to one, so the code goes on
+// at the same address. The frame record made next is the last of its chain.
 .macro join_regime
   ldp x1, x2, [x0]          // TTBR0, TTBR1
   ldp x3, x4, [x0, #0x10]   // TCR, MAIR
