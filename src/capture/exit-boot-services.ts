@@ -71,7 +71,7 @@ export interface CaptureOutcome {
 }
 
 const DEFAULTS = { timeoutMs: 300_000, findTimeoutMs: 60_000, watchMs: 5_000 };
-/** Stops that are none of ours before a capture is given up. */
+/** Stops in a row that are none of ours before a capture is given up. */
 const MAX_STRAY_STOPS = 1_000;
 /** How long a guest runs on that stands at a vector when the watch is over. */
 const AGAIN_MS = 20;
@@ -305,7 +305,10 @@ class Session {
       await this.#target.resume();
       for (;;) {
         const stop = await this.#nextStop(until);
-        if (!until.aborted && (await this.#blame?.handle(stop))) continue;
+        if (!until.aborted && (await this.#blame?.handle(stop))) {
+          this.#strayStops = 0;
+          continue;
+        }
         const { cpu } = stop;
         const at = await lookAtStop(this.#target, cpu);
         this.#lastLook = at;

@@ -186,8 +186,11 @@ export class BlameWatch {
   }
 
   /** Whether the stop is a watched write; then it is recorded, and the guest runs on. */
-  async handle(stop: Stop): Promise<boolean> {
-    if (stop.kind !== "watchpoint") return false;
+  async handle(stop: Exclude<Stop, { kind: "ended" }>): Promise<boolean> {
+    if (stop.kind !== "watchpoint") {
+      await this.#writes.settleOthers(stop.cpu);
+      return false;
+    }
     this.#recorder.nextStop();
     if (this.#recorder.full) await this.#giveUp();
     else await this.#writes.handle(stop);

@@ -52,7 +52,7 @@ export class WriteHits {
 
   /** Records the write, and lets the guest run on. */
   async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>): Promise<void> {
-    await this.#settleOthers(cpu);
+    await this.settleOthers(cpu);
     const out = this.#parts.watchpoints.trapAt(address);
     const runs = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, this.#alone);
     if (!runs) await this.#target.resume();
@@ -93,8 +93,14 @@ export class WriteHits {
       return true;
     }
     await putBack();
-    await this.#look(cpu, registers, pc, guess);
+    // A stop of another vCPU may have ended the step before it was done: the write is told of again.
+    if (this.#alone || (await this.#pcOf(cpu)) !== pc) await this.#look(cpu, registers, pc, guess);
     return false;
+  }
+
+  async #pcOf(cpu: Cpu): Promise<bigint | undefined> {
+    const [row = []] = await this.#target.readRegisters([cpu], this.#parts.general);
+    return registersOf(this.#parts.general, row).get("pc");
   }
 
   /** A write whose code, call chain or consequences have to be looked at first. */
@@ -129,10 +135,13 @@ export class WriteHits {
     }
   }
 
-  /** The writes that other vCPUs were about to do when one was told of; none of them has a note of one afterwards. */
-  async #settleOthers(told: Cpu): Promise<void> {
+  /**
+   * The writes that other vCPUs were about to do when one was told of, for whatever reason; none of them has a note of one afterwards. Due at each
+   * stop before anything moves.
+   */
+  async settleOthers(told: Cpu): Promise<void> {
     const others = this.#target.info.cpus.filter(({ index }) => index !== told.index);
-    if (others.length === 0) return;
+    if (others.length === 0 || this.#parts.watchpoints.count === 0) return;
     const rows = await this.#target.readRegisters(others, this.#parts.general);
     for (const [i, cpu] of others.entries()) {
       const registers = registersOf(this.#parts.general, rows[i] ?? []);
@@ -148,9 +157,8 @@ export class WriteHits {
     if (stop.kind === "interrupt") this.#asleep.set(cpu.index, pc);
     else this.#asleep.delete(cpu.index);
     if (stop.kind !== "watchpoint") return;
-    const [row = []] = await this.#target.readRegisters([cpu], this.#parts.general);
     const out = this.#parts.watchpoints.trapAt(stop.address);
-    if (registersOf(this.#parts.general, row).get("pc") === pc && out !== undefined) await this.#hit(cpu, out, false);
+    if ((await this.#pcOf(cpu)) === pc && out !== undefined) await this.#hit(cpu, out, false);
     else await this.#look(cpu, registers, pc, { spans: [], reads: [] });
   }
 }
