@@ -45,17 +45,23 @@ export interface MapOptions {
   readonly maxVisits?: number;
   /** The most runs made, and as many more as the last table has. Default 65,536. */
   readonly maxRuns?: number;
+  /** What several walks may visit together, in place of `maxVisits`: counted down. */
+  readonly visits?: { left: number };
+  /** What tables above the roots say of permissions, for a walk that starts below the top. Default: nothing. */
+  readonly inherited?: Inherited;
 }
 
 /** Walks a regime over the pages that `source` holds; through stage 2 where the regime is behind it. */
 export function mapRegime(regime: Regime, source: PageSource, options: MapOptions = {}): RegimeMap {
   const maxRuns = options.maxRuns ?? DEFAULT_MAX_RUNS;
-  const walk = new Walk(regime, tableReader(regime, source), options.maxVisits ?? DEFAULT_MAX_VISITS, maxRuns);
+  const visits = options.visits ?? { left: options.maxVisits ?? DEFAULT_MAX_VISITS };
+  const walk = new Walk(regime, tableReader(regime, source), visits, maxRuns);
   if (!regime.enabled && regime.undecoded.length === 0) walk.flat();
-  for (const root of regime.roots) walk.root(root);
+  for (const root of regime.roots) walk.root(root, options.inherited ?? 0);
   for (const undecoded of regime.undecoded) walk.undecoded(undecoded);
   const map = walk.result();
-  return regime.behind === undefined ? map : throughStage2(map, mapRegime(regime.behind, source, options), maxRuns);
+  if (regime.behind === undefined) return map;
+  return throughStage2(map, mapRegime(regime.behind, source, { ...options, inherited: 0 }), maxRuns);
 }
 
 interface OpenRun {
@@ -72,10 +78,10 @@ class Walk {
   readonly #lost: LostRun[] = [];
   readonly #seen = new Map<number, TableRef>();
   readonly #maxRuns: number;
-  #visitsLeft: number;
+  readonly #visits: { left: number };
 
-  constructor(regime: Regime, tables: TableReader, maxVisits: number, maxRuns: number) {
-    this.#visitsLeft = maxVisits;
+  constructor(regime: Regime, tables: TableReader, visits: { left: number }, maxRuns: number) {
+    this.#visits = visits;
     this.#maxRuns = maxRuns;
     this.#regime = regime;
     this.#tables = tables;
@@ -87,10 +93,10 @@ class Walk {
     this.#runs.push({ start: 0, pages, output: 0, attributes: flatAttributes(this.#regime) });
   }
 
-  root(root: TableRoot): void {
+  root(root: TableRoot, inherited: Inherited): void {
     if (pageNumberOf(root.table) >= outputEnd(root)) return;
     const runs = new RunList(this.#runs, root, this.#regime);
-    this.#table(tableParts(root.table, root.entries), root.startLevel, pageNumberOf(root.vaBase), 0, runs);
+    this.#table(tableParts(root.table, root.entries), root.startLevel, pageNumberOf(root.vaBase), inherited, runs);
     runs.flush();
   }
 
@@ -118,7 +124,7 @@ class Walk {
   #part(part: TablePart, level: number, start: number, inherited: Inherited, runs: RunList): void {
     const words = this.#tables.get(part.pageNumber);
     const whole = isWords(words);
-    const overrun = --this.#visitsLeft < 0 || this.#runs.length > this.#maxRuns;
+    const overrun = --this.#visits.left < 0 || this.#runs.length > this.#maxRuns;
     if (!whole && "fault" in words && !overrun) return;
     const pageNumber = this.#physical(part.pageNumber);
     if (!whole || pageNumber === undefined || overrun) {
