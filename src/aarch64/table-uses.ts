@@ -38,6 +38,8 @@ export interface TableUse {
 interface Use extends TableUse {
   /** By entry: the uses that its table descriptor leads to. */
   readonly below: Map<number, readonly PlacedUse[]>;
+  /** What led here leads elsewhere now. */
+  gone: boolean;
 }
 
 interface PlacedUse {
@@ -77,6 +79,11 @@ export class TableUses {
   /** Whether there are more than are followed. */
   get overflowed(): boolean {
     return this.#overflowed;
+  }
+
+  /** How many uses there are, counting each reference to a page. */
+  get size(): number {
+    return this.#count;
   }
 
   /** What a page (by any address in it) is used for. */
@@ -137,7 +144,7 @@ export class TableUses {
     for (const { pageNumber, first, count } of parts) {
       const page = this.#locate(regime, pageNumber);
       if (page !== undefined && this.#mayAdd()) {
-        const use: Use = { regime, root, level, first, count, start: at, inherited, below: new Map() };
+        const use: Use = { regime, root, level, first, count, start: at, inherited, below: new Map(), gone: false };
         this.#add(page, use);
         placed.push({ page, use });
         this.#entries(page, use);
@@ -175,6 +182,7 @@ export class TableUses {
     const uses = this.#uses.get(page);
     const index = uses?.indexOf(use) ?? -1;
     if (uses === undefined || index < 0) return;
+    use.gone = true;
     this.#count--;
     uses.splice(index, 1);
     if (uses.length === 0) {
@@ -192,7 +200,8 @@ export class TableUses {
   /** Follows what an entry leads to now. */
   #entry(page: PhysAddr, use: Use, entry: number): void {
     const { regime, root, level, first, count, inherited } = use;
-    if (level === LAST_LEVEL || entry < first || entry >= first + count) return;
+    // In a table that refers to itself, what was done for one use may have ended another.
+    if (use.gone || level === LAST_LEVEL || entry < first || entry >= first + count) return;
     const old = use.below.get(entry);
     const words = tablePage(this.#source.page(page), regime.bigEndian);
     const [low, high] = isWords(words) ? [words[2 * entry] as number, words[2 * entry + 1] as number] : [0, 0];

@@ -1,0 +1,167 @@
+/**
+ * What a write to a doubleword of a table changes, in every live regime that the table belongs to.
+ *
+ * A leaf is decoded by itself. Where the doubleword is or was one of a table, what is below it is walked before and after. Where a regime is
+ * behind stage 2 and stage 2 is written, the whole of it is compared.
+ */
+import type { RegimeMap } from "../aarch64/regime-map.ts";
+import type { PhysAddr } from "../base/address.ts";
+import { diffMappings, type MappingChange } from "../diff/mappings.ts";
+import type { Budget } from "./budget.ts";
+import { type Effect, type EffectPlace, LeafEffect, type PageRange, toldEffect, untoldEffect } from "./effect.ts";
+import { descriptorIn, type Entry, entryMap, entryOf, leadsToTable } from "./entry.ts";
+import type { LiveRegime, LiveRegimes } from "./live-regimes.ts";
+import type { ReplayPages } from "./replay-pages.ts";
+import { EVERYTHING, type WholeRegimes } from "./whole-regimes.ts";
+
+/** One write: where, and what the doubleword was and becomes. */
+export interface TableWrite {
+  readonly event: number;
+  readonly seen: boolean;
+  readonly address: PhysAddr;
+  readonly before: bigint;
+  readonly after: bigint;
+}
+
+interface UsedEntry {
+  readonly live: LiveRegime;
+  readonly entry: Entry;
+  /** The doubleword is or was a descriptor of a table. */
+  readonly structural: boolean;
+}
+
+/** Entries of one doubleword that are looked at one by one; a table that is referred to more often is told of as a whole. */
+const MAX_ENTRIES = 1024;
+
+export class WriteEffects {
+  readonly #pages: ReplayPages;
+  readonly #live: LiveRegimes;
+  readonly #whole: WholeRegimes;
+  readonly #budget: Budget;
+
+  constructor(pages: ReplayPages, live: LiveRegimes, whole: WholeRegimes, budget: Budget) {
+    this.#pages = pages;
+    this.#live = live;
+    this.#whole = whole;
+    this.#budget = budget;
+  }
+
+  /** Does the write, and returns its effects. */
+  of(write: TableWrite): readonly Effect[] {
+    this.#live.memoryChanges();
+    const used = this.#entries(write);
+    const stage2 = used.some(({ live }) => live.shared.name === "stage2");
+    const behind = stage2 ? this.#live.list().filter(({ shared }) => shared.regime.behind !== undefined) : [];
+    const mapsBefore = behind.map(({ shared }) => this.#whole.mapOf(shared));
+    const pending = used.map((each) => this.#before(each, write));
+    this.#pages.write(write.address, write.after);
+    this.#whole.memoryChanged(stage2);
+    if (used.some(({ structural }) => structural)) this.#follow(write.address);
+    const effects = pending.map((finish) => finish());
+    if (behind.length > 0) this.#live.rebuildBehind();
+    return [...effects, ...behind.map((live, i) => this.#compareBehind(live, mapsBefore[i], write))];
+  }
+
+  /** What may have changed when a doubleword was written whose page is not at hand. */
+  unknown(write: TableWrite): readonly Effect[] {
+    return this.#entries(write).map(({ live, entry }) =>
+      untoldEffect(placeOf(write, live), { ...textOf(write, entry), kind: "table" }, [entry]),
+    );
+  }
+
+  #follow(address: PhysAddr): void {
+    for (const { uses } of this.#live.list()) {
+      uses.written(address);
+      this.#budget.uses -= 16;
+    }
+  }
+
+  /** The entries that the doubleword is, less those that are below another one of it: what it was and is tells of them too. */
+  #entries({ address, before, after }: TableWrite): UsedEntry[] {
+    const index = Number(address & 0xfffn) >> 3;
+    return this.#live.list().flatMap((live) => {
+      const uses = live.uses.usesOf(address);
+      this.#budget.uses -= uses.length;
+      if (uses.length > MAX_ENTRIES) return this.#everything(live);
+      const { regime } = live.shared;
+      const [old, now] = [descriptorIn(regime, before), descriptorIn(regime, after)];
+      const found: UsedEntry[] = [];
+      for (const use of uses) {
+        const entry = entryOf(use, index);
+        if (entry === undefined) continue;
+        found.push({ live, entry, structural: leadsToTable(entry, old) || leadsToTable(entry, now) });
+      }
+      return found.length > 1 ? withoutNested(found) : found;
+    });
+  }
+
+  #everything(live: LiveRegime): UsedEntry[] {
+    const [root] = live.shared.regime.roots;
+    if (root === undefined) return [];
+    const entry = { regime: live.shared.regime, root, level: root.startLevel, inherited: 0, start: 0, pages: 0 };
+    return [{ live, entry, structural: true }];
+  }
+
+  /** Looks at an entry before the write; what is returned does so after it. */
+  #before({ live, entry, structural }: UsedEntry, write: TableWrite): () => Effect {
+    const place = placeOf(write, live);
+    const { regime } = entry;
+    if (!structural && regime.behind === undefined) {
+      return () => new LeafEffect(place, entry, write.address, write.before, write.after);
+    }
+    const kind = structural ? "table" : "leaf";
+    const text = { ...textOf(write, entry), kind } as const;
+    const ranges: readonly PageRange[] = entry.pages === 0 ? EVERYTHING : [entry];
+    if (entry.pages === 0 || !this.#budget.mayWalk) return () => untoldEffect(place, text, ranges);
+    const stage2 = this.#whole.stage2Of(regime);
+    const before = this.#map(entry, text.before, stage2);
+    return () => {
+      if (!this.#budget.mayWalk) return untoldEffect(place, text, ranges);
+      const changes = diffMappings(regime.name, before, this.#map(entry, text.after, stage2));
+      return this.#told(place, text, changes);
+    };
+  }
+
+  #map(entry: Entry, descriptor: bigint, stage2: RegimeMap | undefined): RegimeMap {
+    return this.#budget.walk((options) => entryMap(entry, descriptor, this.#pages, stage2, options));
+  }
+
+  #compareBehind(live: LiveRegime, before: RegimeMap | undefined, write: TableWrite): Effect {
+    const place = placeOf(write, live);
+    const text = { ...textOf(write, undefined), kind: "stage2" } as const;
+    const allowed = --this.#budget.comparisons >= 0;
+    const after = allowed ? this.#whole.mapOf(live.shared) : undefined;
+    if (before === undefined || after === undefined) return untoldEffect(place, text, EVERYTHING);
+    return this.#told(place, text, diffMappings(live.shared.name, before, after));
+  }
+
+  #told(place: EffectPlace, text: EffectText, changes: readonly MappingChange[]): Effect {
+    this.#budget.changes -= changes.length;
+    return toldEffect(place, text, changes);
+  }
+}
+
+type EffectText = Parameters<typeof toldEffect>[1];
+
+function placeOf({ event, seen }: TableWrite, { shared, cpus }: LiveRegime): EffectPlace {
+  return { event, seen, regime: shared.name, cpus };
+}
+
+function textOf({ address, before, after }: TableWrite, entry: Entry | undefined): Omit<EffectText, "kind"> {
+  if (entry === undefined) return { entry, level: undefined, address, before, after };
+  const { regime, level } = entry;
+  return { entry, level, address, before: descriptorIn(regime, before), after: descriptorIn(regime, after) };
+}
+
+/** Nearest to the root first; an entry inside another one that has or had a table below it is left out. */
+function withoutNested(entries: readonly UsedEntry[]): UsedEntry[] {
+  const kept: UsedEntry[] = [];
+  for (const each of [...entries].sort((a, b) => a.entry.level - b.entry.level)) {
+    if (!kept.some((above) => above.structural && isInside(each.entry, above.entry))) kept.push(each);
+  }
+  return kept;
+}
+
+function isInside(inner: Entry, outer: Entry): boolean {
+  return inner.root === outer.root && inner.start >= outer.start && inner.start < outer.start + outer.pages;
+}
