@@ -77,8 +77,7 @@ export function leafOutput(entry: Entry, descriptor: bigint): LeafOutput | null 
   const { low, high } = wordsOf(descriptor);
   const kind = descriptorKind(low, level, root.format);
   if (kind === INVALID || kind === TABLE) return null;
-  const page =
-    level === LAST_LEVEL ? outputPage(low, high, root.format) : blockPage(low, high, root.format, pages);
+  const page = level === LAST_LEVEL ? outputPage(low, high, root.format) : blockPage(low, high, root.format, pages);
   if (page >= outputEnd(root)) return null;
   return { page, attributes: attributesOf(entry.regime, root, leafKey(low, high, inherited, level, root.format)) };
 }

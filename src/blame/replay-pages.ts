@@ -1,7 +1,8 @@
 /** Memory as it was while the record was made: pages of captures with what was written to them since. Captured bytes are never changed. */
+
+import { pageNumberOf } from "../aarch64/table-pages.ts";
 import { PAGE_SIZE, type PhysAddr, physPage } from "../base/address.ts";
 import type { MemoryRead, PageSource } from "../base/memory.ts";
-import { pageNumberOf } from "../aarch64/table-pages.ts";
 
 interface HeldPage {
   read: MemoryRead;
@@ -18,6 +19,13 @@ export class ReplayPages implements PageSource {
     const held = this.#pages.get(pageNumberOf(page));
     if (held !== undefined) held.shared = true;
     return held?.read;
+  }
+
+  /** Whether a page holds these bytes. */
+  holds(address: PhysAddr, read: MemoryRead): boolean {
+    const held = this.#pages.get(pageNumberOf(address))?.read;
+    if (held?.state !== "present" || read.state !== "present") return false;
+    return held.bytes === read.bytes || Buffer.compare(held.bytes, read.bytes) === 0;
   }
 
   /** Puts a page in the place of what is held of it. */

@@ -5,7 +5,19 @@
  */
 
 /** Those that each of EL1, EL2 and EL3 has. */
-const OF_EACH_LEVEL = ["SCTLR", "TCR", "TCR2", "MAIR", "MAIR2", "TTBR0", "TTBR1", "PIR", "PIRE0", "POR", "VBAR"] as const;
+const OF_EACH_LEVEL = [
+  "SCTLR",
+  "TCR",
+  "TCR2",
+  "MAIR",
+  "MAIR2",
+  "TTBR0",
+  "TTBR1",
+  "PIR",
+  "PIRE0",
+  "POR",
+  "VBAR",
+] as const;
 
 export const TRANSLATION_REGISTERS: readonly string[] = [
   ...OF_EACH_LEVEL.flatMap((name) => [1, 2, 3].map((level) => `${name}_EL${level}`)),

@@ -83,10 +83,7 @@ export class WholeRegimes {
       if (roots !== undefined) {
         const walk = (regime: Regime): RegimeMap =>
           this.#budget.walk((options) => mapRegime(regime, this.#source, options));
-        return [
-          walk({ ...before.regime, roots: roots.before }),
-          walk({ ...after.regime, roots: roots.after }),
-        ];
+        return [walk({ ...before.regime, roots: roots.before }), walk({ ...after.regime, roots: roots.after })];
       }
     }
     const [old, now] = [before && this.mapOf(before), after && this.mapOf(after)];

@@ -8,7 +8,15 @@ import type { RegimeMap } from "../aarch64/regime-map.ts";
 import type { PhysAddr } from "../base/address.ts";
 import { diffMappings, type MappingChange } from "../diff/mappings.ts";
 import type { Budget } from "./budget.ts";
-import { type Effect, type EffectPlace, LeafEffect, type PageRange, toldEffect, untoldEffect } from "./effect.ts";
+import {
+  type Effect,
+  type EffectKind,
+  type EffectPlace,
+  LeafEffect,
+  type PageRange,
+  toldEffect,
+  untoldEffect,
+} from "./effect.ts";
 import { descriptorIn, type Entry, entryMap, entryOf, leadsToTable } from "./entry.ts";
 import type { LiveRegime, LiveRegimes } from "./live-regimes.ts";
 import type { ReplayPages } from "./replay-pages.ts";
@@ -135,19 +143,29 @@ export class WriteEffects {
     return this.#told(place, text, diffMappings(live.shared.name, before, after));
   }
 
-  #told(place: EffectPlace, text: EffectText, changes: readonly MappingChange[]): Effect {
+  #told(
+    place: EffectPlace,
+    text: EffectText & { readonly kind: EffectKind },
+    changes: readonly MappingChange[],
+  ): Effect {
     this.#budget.changes -= changes.length;
     return toldEffect(place, text, changes);
   }
 }
 
-type EffectText = Parameters<typeof toldEffect>[1];
+interface EffectText {
+  readonly entry: Entry | undefined;
+  readonly level: number | undefined;
+  readonly address: PhysAddr;
+  readonly before: bigint;
+  readonly after: bigint;
+}
 
 function placeOf({ event, seen }: TableWrite, { shared, cpus }: LiveRegime): EffectPlace {
   return { event, seen, regime: shared.name, cpus };
 }
 
-function textOf({ address, before, after }: TableWrite, entry: Entry | undefined): Omit<EffectText, "kind"> {
+function textOf({ address, before, after }: TableWrite, entry: Entry | undefined): EffectText {
   if (entry === undefined) return { entry, level: undefined, address, before, after };
   const { regime, level } = entry;
   return { entry, level, address, before: descriptorIn(regime, before), after: descriptorIn(regime, after) };
