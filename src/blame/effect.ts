@@ -51,6 +51,26 @@ export interface EffectPlace {
   readonly cpus: readonly number[];
 }
 
+/** What was written: an entry of a table, or a register. */
+export interface EffectSubject {
+  readonly kind: EffectKind;
+  readonly entry: Entry | undefined;
+  readonly level: number | undefined;
+  readonly address: PhysAddr | undefined;
+  readonly before: bigint | undefined;
+  readonly after: bigint | undefined;
+}
+
+/** Some register. */
+export const A_REGISTER: EffectSubject = {
+  kind: "register",
+  entry: undefined,
+  level: undefined,
+  address: undefined,
+  before: undefined,
+  after: undefined,
+};
+
 const NONE: readonly never[] = [];
 
 /** A leaf that became another leaf, or came or went: there may be a million of them, so that little is kept of each. */
@@ -107,32 +127,37 @@ export class LeafEffect implements Effect {
 
 const NO_PAGES = { page: () => undefined };
 
-/** An effect with its changes worked out. */
-export function toldEffect(
+/**
+ * What came of replacing one map by another: the changes, and where it cannot be told, as a table was or is not at hand.
+ */
+export function comparedEffects(
   place: EffectPlace,
-  rest: Pick<Effect, "kind" | "level" | "address" | "before" | "after"> & { readonly entry: Entry | undefined },
-  changes: readonly MappingChange[],
-): Effect {
+  rest: EffectSubject,
+  before: RegimeMap | undefined,
+  after: RegimeMap | undefined,
+): Effect[] {
+  const told = toldEffect(place, rest, diffMappings(place.regime, before, after));
+  const [old, now] = [before?.lost ?? NONE, after?.lost ?? NONE];
+  const same = old.length === now.length && old.every((each, i) => sameRange(each, now[i]));
+  return same ? [told] : [told, untoldEffect(place, rest, [...old, ...now])];
+}
+
+function sameRange(a: PageRange, b: PageRange | undefined): boolean {
+  return a.start === b?.start && a.pages === b.pages;
+}
+
+/** An effect with its changes worked out. */
+export function toldEffect(place: EffectPlace, rest: EffectSubject, changes: readonly MappingChange[]): Effect {
   const ranges = changes.map(({ va, size }) => ({ start: Number(va >> 12n), pages: Number(size >> 12n) }));
   return { ...assembled(place, rest), told: true, ranges, changes: () => changes };
 }
 
 /** An effect of which only is known what it may have changed. */
-export function untoldEffect(
-  place: EffectPlace,
-  rest: Pick<Effect, "kind" | "level" | "address" | "before" | "after"> & { readonly entry: Entry | undefined },
-  ranges: readonly PageRange[],
-): Effect {
+export function untoldEffect(place: EffectPlace, rest: EffectSubject, ranges: readonly PageRange[]): Effect {
   return { ...assembled(place, rest), told: false, ranges, changes: () => NONE };
 }
 
-function assembled(
-  place: EffectPlace,
-  {
-    entry,
-    ...rest
-  }: Pick<Effect, "kind" | "level" | "address" | "before" | "after"> & { readonly entry: Entry | undefined },
-): Omit<Effect, "told" | "ranges" | "changes"> {
+function assembled(place: EffectPlace, { entry, ...rest }: EffectSubject): Omit<Effect, "told" | "ranges" | "changes"> {
   const { event, seen, regime, cpus } = place;
   return {
     ...{ event, seen, regime, cpus },

@@ -1,7 +1,6 @@
 /** What a write to a register that decides translation changes: the regimes of its vCPU before are held against those after. */
 import type { RegimeName } from "../aarch64/regime-model.ts";
-import type { Budget } from "./budget.ts";
-import { type Effect, type EffectPlace, toldEffect, untoldEffect } from "./effect.ts";
+import { A_REGISTER, type Effect, type EffectPlace, untoldEffect } from "./effect.ts";
 import type { LiveRegimes } from "./live-regimes.ts";
 import type { RegimeState, RegimeStates, SharedRegime } from "./regime-states.ts";
 import { decidesTranslation } from "./translation-registers.ts";
@@ -13,25 +12,14 @@ export interface RegisterPlace {
   readonly cpu: number;
 }
 
-const TEXT = {
-  kind: "register",
-  entry: undefined,
-  level: undefined,
-  address: undefined,
-  before: undefined,
-  after: undefined,
-} as const;
-
 export class RegisterEffects {
   readonly #live: LiveRegimes;
   readonly #whole: WholeRegimes;
-  readonly #budget: Budget;
   readonly #states: RegimeStates;
 
-  constructor(live: LiveRegimes, whole: WholeRegimes, budget: Budget, states: RegimeStates) {
+  constructor(live: LiveRegimes, whole: WholeRegimes, states: RegimeStates) {
     this.#live = live;
     this.#whole = whole;
-    this.#budget = budget;
     this.#states = states;
   }
 
@@ -65,9 +53,8 @@ export class RegisterEffects {
 
   #compare(place: EffectPlace, before: SharedRegime | undefined, after: SharedRegime | undefined): Effect[] {
     if (before === after) return [];
-    const changes = this.#budget.changes > 0 ? this.#whole.changes(place.regime, before, after) : undefined;
-    if (changes === undefined) return [untoldEffect(place, TEXT, EVERYTHING)];
-    return changes.length === 0 ? [] : [toldEffect(place, TEXT, changes)];
+    const effects = this.#whole.replaced(place, before, after);
+    return effects ?? [untoldEffect(place, A_REGISTER, EVERYTHING)];
   }
 }
 

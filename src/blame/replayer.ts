@@ -7,7 +7,7 @@ import { littleEndianValue } from "../base/registers.ts";
 import type { BlameEvent, BlameRecord } from "../snapshot/blame.ts";
 import type { Capture, Point } from "../snapshot/model.ts";
 import { Budget, type ReplayBounds } from "./budget.ts";
-import { type Effect, untoldEffect } from "./effect.ts";
+import { A_REGISTER, type Effect, untoldEffect } from "./effect.ts";
 import { LiveRegimes } from "./live-regimes.ts";
 import { RegimeStates } from "./regime-states.ts";
 import { RegisterEffects } from "./register-effects.ts";
@@ -49,7 +49,7 @@ export class Replayer {
     this.#live = new LiveRegimes(this.#pages, this.#budget, capture.threads.length);
     this.#whole = new WholeRegimes(this.#pages, this.#budget);
     this.#writes = new WriteEffects(this.#pages, this.#live, this.#whole, this.#budget);
-    this.#switches = new RegisterEffects(this.#live, this.#whole, this.#budget, new RegimeStates());
+    this.#switches = new RegisterEffects(this.#live, this.#whole, new RegimeStates());
   }
 
   run(): Replay {
@@ -115,11 +115,9 @@ export class Replayer {
   /** From here on nothing is told: anything may have changed. */
   #giveUp(event: number): void {
     this.#untoldFrom = event;
-    const text = { entry: undefined, kind: "register", level: undefined } as const;
     const cpus = this.#capture.threads.map((_, cpu) => cpu);
     for (const regime of REGIME_NAMES) {
-      const nothing = { address: undefined, before: undefined, after: undefined };
-      this.#effects.push(untoldEffect({ event, seen: false, regime, cpus }, { ...text, ...nothing }, EVERYTHING));
+      this.#effects.push(untoldEffect({ event, seen: false, regime, cpus }, A_REGISTER, EVERYTHING));
     }
   }
 
@@ -158,7 +156,7 @@ export class Replayer {
     const stop = events[first]?.stop;
     for (let i = first; events[i]?.stop === stop; i++) {
       const event = events[i] as BlameEvent;
-      if (event.kind === "table-found" && !this.#isUsed(physPage(phys(event.address)))) this.#load(event);
+      if (event.kind === "table-found" && !this.#isUsed(physPage(phys(event.address)))) this.#load(i, event);
     }
   }
 
@@ -166,10 +164,10 @@ export class Replayer {
     return this.#live.list().some(({ uses }) => uses.usesOf(page).length > 0);
   }
 
-  #load(event: BlameEvent): void {
+  #load(i: number, event: BlameEvent): void {
     if (event.address >= ADDRESS_END) return;
     const bytes = this.#contents(event);
-    this.#put(phys(event.address), bytes === undefined ? UNREADABLE : { state: "present", bytes });
+    this.#put(i, phys(event.address), bytes === undefined ? UNREADABLE : { state: "present", bytes });
   }
 
   #contents({ new: index }: BlameEvent): Uint8Array | undefined {
@@ -177,14 +175,8 @@ export class Replayer {
     return bytes?.length === PAGE_SIZE ? bytes : undefined;
   }
 
-  #put(address: PhysAddr, read: MemoryRead): void {
-    if (this.#pages.holds(address, read)) return;
-    this.#live.memoryChanges();
-    this.#pages.load(physPage(address), read);
-    this.#whole.memoryChanged(true);
-    for (const { uses } of this.#live.list()) {
-      if (uses.usesOf(address).length > 0) uses.arrived(physPage(address));
-    }
+  #put(event: number, address: PhysAddr, read: MemoryRead): void {
+    if (!this.#pages.holds(address, read)) this.#add(this.#writes.arrived(event, physPage(address), read));
   }
 
   /** A table that was one already: what differs from what was expected of it was written unseen. */
@@ -192,7 +184,7 @@ export class Replayer {
     if (this.#untoldFrom !== undefined || event.address >= ADDRESS_END) return;
     const page = physPage(phys(event.address));
     const bytes = this.#contents(event);
-    if (bytes === undefined || this.#pages.word(page) === undefined) this.#load(event);
+    if (bytes === undefined || this.#pages.word(page) === undefined) this.#load(i, event);
     else this.#become(i, page, bytes);
   }
 
@@ -242,11 +234,11 @@ export class Replayer {
   /** What is in no table now comes first: so it is there if one of the differences makes it a table. */
   #comparePages(i: number, point: Point): void {
     const used = new Set(this.#live.list().flatMap(({ uses }) => uses.pages()));
-    for (const [page, read] of point.pages) if (!used.has(page)) this.#put(page, read);
+    for (const [page, read] of point.pages) if (!used.has(page)) this.#put(i, page, read);
     for (const page of used) {
       const read = point.pages.get(page);
       if (read?.state !== "present" || read.bytes.length !== PAGE_SIZE) continue;
-      if (this.#pages.word(page) === undefined) this.#put(page, read);
+      if (this.#pages.word(page) === undefined) this.#put(i, page, read);
       else this.#become(i, page, read.bytes);
     }
   }
@@ -278,9 +270,8 @@ export class Replayer {
         `${this.#strangers} writes went to tables whose contents are not known: what they changed is not told.`,
       );
     }
-    const untold = this.#effects.filter(({ told }) => !told).length;
-    if (untold > 0 && this.#untoldFrom === undefined && this.#strangers === 0) {
-      notes.push(`Of ${untold} changes it is not told which addresses they concern: there is too much to look at.`);
+    if (this.#whole.refused > 0) {
+      notes.push(`What ${this.#whole.refused} writes to registers changed is not told: there is too much to compare.`);
     }
     return notes;
   }

@@ -1,11 +1,10 @@
 /** Whole regimes compared with each other: what a write to a register changed, and what stage 2 did to a regime behind it. */
 import type { RegimeMap } from "../aarch64/regime-map.ts";
-import type { Regime, RegimeName, TableRoot } from "../aarch64/regime-model.ts";
+import type { Regime, TableRoot } from "../aarch64/regime-model.ts";
 import { mapRegime } from "../aarch64/walk.ts";
 import type { PageSource } from "../base/memory.ts";
-import { diffMappings, type MappingChange } from "../diff/mappings.ts";
 import type { Budget } from "./budget.ts";
-import type { PageRange } from "./effect.ts";
+import { A_REGISTER, comparedEffects, type Effect, type EffectPlace, type PageRange } from "./effect.ts";
 import { regimeIdentity, type SharedRegime } from "./regime-states.ts";
 
 /** The address space from the top downwards and from 0 upwards that a TTBR can translate: 2^52 bytes each. */
@@ -19,7 +18,8 @@ export class WholeRegimes {
   readonly #source: PageSource;
   readonly #budget: Budget;
   readonly #maps = new Map<SharedRegime, RegimeMap>();
-  readonly #changes = new Map<string, readonly MappingChange[]>();
+  readonly #changes = new Map<string, readonly Effect[]>();
+  #refused = 0;
   /** Maps of stage 2, by the regime that is behind it. */
   readonly #stage2 = new Map<Regime, RegimeMap>();
 
@@ -56,21 +56,28 @@ export class WholeRegimes {
   }
 
   /** What changes when one regime takes the place of another, either of which may be none; undefined when that costs too much. */
-  changes(
-    name: RegimeName,
+  replaced(
+    place: EffectPlace,
     before: SharedRegime | undefined,
     after: SharedRegime | undefined,
-  ): readonly MappingChange[] | undefined {
-    const key = `${name} ${before?.id} ${after?.id}`;
+  ): Effect[] | undefined {
+    const key = `${place.regime} ${before?.id} ${after?.id}`;
     const known = this.#changes.get(key);
-    if (known !== undefined) return known;
-    if (--this.#budget.comparisons < 0) return undefined;
-    const maps = this.#pair(before, after);
-    if (maps === undefined) return undefined;
-    const changes = diffMappings(name, ...maps);
-    this.#budget.changes -= changes.length;
-    this.#changes.set(key, changes);
-    return changes;
+    if (known !== undefined) return known.map((effect) => ({ ...effect, ...place }));
+    const maps = --this.#budget.comparisons >= 0 ? this.#pair(before, after) : undefined;
+    if (maps === undefined) {
+      this.#refused++;
+      return undefined;
+    }
+    const effects = comparedEffects(place, A_REGISTER, ...maps).filter(({ ranges }) => ranges.length > 0);
+    for (const { ranges } of effects) this.#budget.changes -= ranges.length;
+    this.#changes.set(key, effects);
+    return effects;
+  }
+
+  /** How often it cost too much. */
+  get refused(): number {
+    return this.#refused;
   }
 
   #pair(

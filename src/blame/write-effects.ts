@@ -4,17 +4,21 @@
  * A leaf is decoded by itself. Where the doubleword is or was one of a table, what is below it is walked before and after. Where a regime is
  * behind stage 2 and stage 2 is written, the whole of it is compared.
  */
+import { entryPages } from "../aarch64/granule.ts";
 import type { RegimeMap } from "../aarch64/regime-map.ts";
+import type { TableUse } from "../aarch64/table-uses.ts";
 import type { PhysAddr } from "../base/address.ts";
-import { diffMappings, type MappingChange } from "../diff/mappings.ts";
+import type { MemoryRead } from "../base/memory.ts";
 import type { Budget } from "./budget.ts";
 import {
+  A_REGISTER,
+  comparedEffects,
   type Effect,
   type EffectKind,
   type EffectPlace,
+  type EffectSubject,
   LeafEffect,
   type PageRange,
-  toldEffect,
   untoldEffect,
 } from "./effect.ts";
 import { descriptorIn, type Entry, entryMap, entryOf, leadsToTable } from "./entry.ts";
@@ -41,6 +45,11 @@ interface UsedEntry {
 /** Entries of one doubleword that are looked at one by one; a table that is referred to more often is told of as a whole. */
 const MAX_ENTRIES = 1024;
 
+const PAGE_ENTRIES = 512;
+
+/** Some entries of a table. */
+const A_TABLE: EffectSubject = { ...A_REGISTER, kind: "table" };
+
 export class WriteEffects {
   readonly #pages: ReplayPages;
   readonly #live: LiveRegimes;
@@ -65,16 +74,33 @@ export class WriteEffects {
     this.#pages.write(write.address, write.after);
     this.#whole.memoryChanged(stage2);
     if (used.some(({ structural }) => structural)) this.#follow(write.address);
-    const effects = pending.map((finish) => finish());
-    if (behind.length > 0) this.#live.rebuildBehind();
-    return [...effects, ...behind.map((live, i) => this.#compareBehind(live, mapsBefore[i], write))];
+    const effects = pending.flatMap((finish) => finish());
+    if (behind.length === 0) return effects;
+    this.#live.rebuildBehind();
+    return [...effects, ...behind.flatMap((live, i) => this.#compareBehind(live, mapsBefore[i], write))];
   }
 
   /** What may have changed when a doubleword was written whose page is not at hand. */
   unknown(write: TableWrite): readonly Effect[] {
     return this.#entries(write).map(({ live, entry }) =>
-      untoldEffect(placeOf(write, live), { ...textOf(write, entry), kind: "table" }, [entry]),
+      untoldEffect(placeOf(write, live), subjectOf(write, entry, "table"), [entry]),
     );
+  }
+
+  /** A page is put in the place of what is known of it; where it is a table, it is not known what it was before. */
+  arrived(event: number, page: PhysAddr, read: MemoryRead): readonly Effect[] {
+    this.#live.memoryChanges();
+    this.#pages.load(page, read);
+    this.#whole.memoryChanged(true);
+    return this.#live.list().flatMap((live) => {
+      const uses = [...live.uses.usesOf(page)];
+      if (uses.length === 0) return [];
+      live.uses.arrived(page);
+      this.#budget.uses -= uses.length + PAGE_ENTRIES;
+      const ranges = uses.slice(0, MAX_ENTRIES).map(rangeOf);
+      const place = { event, seen: false, regime: live.shared.name, cpus: live.cpus };
+      return [untoldEffect(place, A_TABLE, uses.length > MAX_ENTRIES ? EVERYTHING : ranges)];
+    });
   }
 
   #follow(address: PhysAddr): void {
@@ -111,22 +137,21 @@ export class WriteEffects {
   }
 
   /** Looks at an entry before the write; what is returned does so after it. */
-  #before({ live, entry, structural }: UsedEntry, write: TableWrite): () => Effect {
+  #before({ live, entry, structural }: UsedEntry, write: TableWrite): () => readonly Effect[] {
     const place = placeOf(write, live);
     const { regime } = entry;
     if (!structural && regime.behind === undefined) {
-      return () => new LeafEffect(place, entry, write.address, write.before, write.after);
+      return () => [new LeafEffect(place, entry, write.address, write.before, write.after)];
     }
-    const kind = structural ? "table" : "leaf";
-    const text = { ...textOf(write, entry), kind } as const;
+    const { before, after, ...subject } = subjectOf(write, entry, structural ? "table" : "leaf");
     const ranges: readonly PageRange[] = entry.pages === 0 ? EVERYTHING : [entry];
-    if (entry.pages === 0 || !this.#budget.mayWalk) return () => untoldEffect(place, text, ranges);
+    const untold = (): Effect[] => [untoldEffect(place, { ...subject, before, after }, ranges)];
+    if (entry.pages === 0 || !this.#budget.mayWalk) return untold;
     const stage2 = this.#whole.stage2Of(regime);
-    const before = this.#map(entry, text.before, stage2);
+    const old = this.#map(entry, before, stage2);
     return () => {
-      if (!this.#budget.mayWalk) return untoldEffect(place, text, ranges);
-      const changes = diffMappings(regime.name, before, this.#map(entry, text.after, stage2));
-      return this.#told(place, text, changes);
+      if (!this.#budget.mayWalk) return untold();
+      return this.#counted(comparedEffects(place, { ...subject, before, after }, old, this.#map(entry, after, stage2)));
     };
   }
 
@@ -134,41 +159,38 @@ export class WriteEffects {
     return this.#budget.walk((options) => entryMap(entry, descriptor, this.#pages, stage2, options));
   }
 
-  #compareBehind(live: LiveRegime, before: RegimeMap | undefined, write: TableWrite): Effect {
+  #compareBehind(live: LiveRegime, before: RegimeMap | undefined, write: TableWrite): readonly Effect[] {
     const place = placeOf(write, live);
-    const text = { ...textOf(write, undefined), kind: "stage2" } as const;
+    const { address, before: old, after: now } = write;
+    const subject = { kind: "stage2", entry: undefined, level: undefined, address, before: old, after: now } as const;
     const allowed = --this.#budget.comparisons >= 0;
     const after = allowed ? this.#whole.mapOf(live.shared) : undefined;
-    if (before === undefined || after === undefined) return untoldEffect(place, text, EVERYTHING);
-    return this.#told(place, text, diffMappings(live.shared.name, before, after));
+    if (before === undefined || after === undefined) return [untoldEffect(place, subject, EVERYTHING)];
+    return this.#counted(comparedEffects(place, subject, before, after));
   }
 
-  #told(
-    place: EffectPlace,
-    text: EffectText & { readonly kind: EffectKind },
-    changes: readonly MappingChange[],
-  ): Effect {
-    this.#budget.changes -= changes.length;
-    return toldEffect(place, text, changes);
+  #counted(effects: readonly Effect[]): readonly Effect[] {
+    for (const { ranges } of effects) this.#budget.changes -= ranges.length;
+    return effects;
   }
-}
-
-interface EffectText {
-  readonly entry: Entry | undefined;
-  readonly level: number | undefined;
-  readonly address: PhysAddr;
-  readonly before: bigint;
-  readonly after: bigint;
 }
 
 function placeOf({ event, seen }: TableWrite, { shared, cpus }: LiveRegime): EffectPlace {
   return { event, seen, regime: shared.name, cpus };
 }
 
-function textOf({ address, before, after }: TableWrite, entry: Entry | undefined): EffectText {
-  if (entry === undefined) return { entry, level: undefined, address, before, after };
+function subjectOf(
+  { address, before, after }: TableWrite,
+  entry: Entry,
+  kind: EffectKind,
+): EffectSubject & { readonly before: bigint; readonly after: bigint } {
   const { regime, level } = entry;
-  return { entry, level, address, before: descriptorIn(regime, before), after: descriptorIn(regime, after) };
+  return { kind, entry, level, address, before: descriptorIn(regime, before), after: descriptorIn(regime, after) };
+}
+
+/** All that a page translates under a use. */
+function rangeOf({ start, count, level, root }: TableUse): PageRange {
+  return { start, pages: count * entryPages(root.format.granuleBits, level) };
 }
 
 /** Nearest to the root first; an entry inside another one that has or had a table below it is left out. */
