@@ -1,6 +1,5 @@
 /** Who changed a register between two points. */
-import { CONTROL_REGISTERS, systemNameOf } from "../aarch64/registers/index.ts";
-import { systemWord } from "../code/system-words.ts";
+import { CONTROL_REGISTERS } from "../aarch64/registers/index.ts";
 import type { RegisterChange } from "../diff/registers.ts";
 import type { BlameRecord } from "../snapshot/blame.ts";
 import { type Author, AuthorList } from "./author.ts";
@@ -14,14 +13,10 @@ export interface RegisterBlame {
   readonly unattributed: boolean;
 }
 
-/** Names of the registers that were watched for: the control registers and those of the instructions that had a breakpoint. */
+/** Names of the registers that were watched for. */
 function registersWatched({ record, registers }: Replay): ReadonlySet<string> {
-  if (record.sites.length === 0 && registers.length === 0) return new Set();
-  const ofSites = record.sites.flatMap(({ word }) => {
-    const system = systemWord(word);
-    return system?.kind === "msr" ? [systemNameOf(system.encoding)] : [];
-  });
-  return new Set([...CONTROL_REGISTERS, ...ofSites, ...registers.map(({ name }) => name)]);
+  const seen = registers.filter((each) => each.seen).map(({ name }) => name);
+  return new Set(record.sites.length === 0 ? seen : [...CONTROL_REGISTERS, ...seen]);
 }
 
 /** Attributes changes of registers to the writes that `between` lets pass. */

@@ -1,6 +1,6 @@
 /** Doing again, event by event, what a record says was done; see replay.ts. */
 import { REGIME_NAMES } from "../aarch64/regime-model.ts";
-import { writtenRegister } from "../aarch64/registers/index.ts";
+import { systemNameOf } from "../aarch64/registers/index.ts";
 import { PAGE_SIZE, type PhysAddr, phys, physPage } from "../base/address.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import { littleEndianValue } from "../base/registers.ts";
@@ -176,7 +176,9 @@ export class Replayer {
   }
 
   #put(event: number, address: PhysAddr, read: MemoryRead): void {
-    if (!this.#pages.holds(address, read)) this.#add(this.#writes.arrived(event, physPage(address), read));
+    const known = this.#pages.word(physPage(address)) !== undefined;
+    if (!known && read.state !== "present") this.#pages.load(physPage(address), read);
+    else if (!this.#pages.holds(address, read)) this.#add(this.#writes.arrived(event, physPage(address), read));
   }
 
   /** A table that was one already: what differs from what was expected of it was written unseen. */
@@ -201,8 +203,7 @@ export class Replayer {
   #register(i: number, event: BlameEvent, seen: boolean): void {
     const registers = this.#registers[event.cpu];
     if (registers === undefined) return;
-    const { level = 1, e2h } = this.#modes.get(i);
-    const name = writtenRegister(Number(event.address), { level, e2h });
+    const name = systemNameOf(Number(event.address));
     const held = registers.get(name);
     const { old, new: now, cpu } = event;
     if (held !== undefined && old !== undefined && held !== old) this.#setRegister(i, cpu, name, old, false);
