@@ -98,7 +98,7 @@ export function tablePage(read: MemoryRead | undefined, bigEndian: boolean): Uin
 }
 
 function asWords(bytes: Uint8Array): Uint32Array {
-  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint32Array(buffer, byteOffset, 1024);
 }
 

@@ -44,7 +44,7 @@ export class ReplayPages implements PageSource {
     const held = this.#pages.get(pageNumberOf(physPage(address)));
     if (held?.view === undefined || held.read.state !== "present") return;
     if (held.shared) {
-      const bytes = held.read.bytes.slice();
+      const bytes = new Uint8Array(held.read.bytes);
       held.read = { state: "present", bytes };
       held.view = viewOf(bytes);
       held.shared = false;

@@ -92,7 +92,7 @@ export class Recorder {
   /** The index of a page's contents; undefined when there are too many. */
   contents(page: Uint8Array): number | undefined {
     if (this.#contents.length >= MAX_CONTENTS) return undefined;
-    return this.#contents.push(page.slice()) - 1;
+    return this.#contents.push(new Uint8Array(page)) - 1;
   }
 
   addCode(page: VirtAddr, bytes: Uint8Array): void {

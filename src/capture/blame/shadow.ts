@@ -37,7 +37,7 @@ export class Shadow implements PageSource {
     const page = physPage(address);
     const read = this.#pages.get(page);
     if (read?.state !== "present") return;
-    const bytes = read.bytes.slice();
+    const bytes = new Uint8Array(read.bytes);
     viewOf(bytes).setBigUint64(Number(address & 0xff8n), value, true);
     this.#pages.set(page, { state: "present", bytes });
   }

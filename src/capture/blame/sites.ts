@@ -98,6 +98,6 @@ function executablePages(
 
 /** Instructions are little-endian whatever data is. */
 function wordsOf(bytes: Uint8Array): Uint32Array {
-  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset } = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
   return new Uint32Array(buffer, byteOffset, bytes.length >> 2);
 }
