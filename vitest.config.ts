@@ -8,7 +8,7 @@ const A_GUEST = 180_000;
  * takes a core, and ebscope and gdb want the other one. Of the others two at a time are as good as one.
  */
 const ALONE = [
-  ...["bad-input", "conformance", "conformance-example", "conformance-running", "conformance-table"],
+  ...["bad-guests", "conformance", "conformance-example", "conformance-running", "conformance-table"],
   ...["death", "leaving", "linux", "transcripts"],
 ].map((name) => `test/live/${name}.test.ts`);
 const LIVE = ["test/live/**/*.test.ts"];
