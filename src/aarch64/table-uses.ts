@@ -194,7 +194,11 @@ export class TableUses {
 
   #entries(page: number, use: Use): void {
     if (use.level === LAST_LEVEL) return;
-    for (let i = use.first; i < use.first + use.count; i++) this.#entry(pageAddress(page), use, i);
+    const words = tablePage(this.#source.page(pageAddress(page)), use.regime.bigEndian);
+    for (let i = use.first; i < use.first + use.count; i++) {
+      const mayBeTable = isWords(words) && ((words[2 * i] as number) & 3) === 3;
+      if (mayBeTable || use.below.has(i)) this.#entry(pageAddress(page), use, i);
+    }
   }
 
   /** Follows what an entry leads to now. */

@@ -16,7 +16,7 @@ export interface ReplayBounds {
 }
 
 /** What a walk costs however small it is, in visits. */
-const LEAST_VISITS = 8;
+const LEAST_VISITS = 16;
 /** Runs that cost as much as a visit. */
 const RUNS_A_VISIT = 64;
 
@@ -38,6 +38,11 @@ export class Budget {
   /** Whether another walk may be begun. */
   get mayWalk(): boolean {
     return this.visits > 0 && this.changes > 0;
+  }
+
+  /** Whether another write may be looked at. */
+  get mayGoOn(): boolean {
+    return this.uses > 0 && this.mayWalk;
   }
 
   /** Makes a map and takes what it cost. */

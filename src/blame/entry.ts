@@ -22,7 +22,7 @@ import { pageAddress } from "../aarch64/table-pages.ts";
 import type { TableUse } from "../aarch64/table-uses.ts";
 import { outputEnd } from "../aarch64/translate.ts";
 import { DEFAULT_MAX_RUNS, type MapOptions, mapRegime } from "../aarch64/walk.ts";
-import { virt } from "../base/address.ts";
+import { type PhysAddr, virt } from "../base/address.ts";
 import type { PageSource } from "../base/memory.ts";
 
 /** Units: numbers of 4 KiB pages. */
@@ -35,12 +35,20 @@ export interface Entry {
   readonly pages: number;
 }
 
-/** The entry of a page under a use of it; undefined when it is none of that table. */
-export function entryOf({ regime, root, level, inherited, ...use }: TableUse, index: number): Entry | undefined {
-  const at = index - use.first;
-  if (at < 0 || at >= use.count) return undefined;
+/** Which doubleword of its page is at a physical address. */
+export function indexInPage(address: PhysAddr): number {
+  return Number(address & 0xfffn) >> 3;
+}
+
+/** Whether a doubleword of a page belongs to the table that it is a part of under a use. */
+export function isEntry({ first, count }: TableUse, index: number): boolean {
+  return index >= first && index < first + count;
+}
+
+/** The entry that a doubleword of a page is under a use. */
+export function entryAt({ regime, root, level, inherited, first, start }: TableUse, index: number): Entry {
   const pages = entryPages(root.format.granuleBits, level);
-  return { regime, root, level, inherited, start: use.start + at * pages, pages };
+  return { regime, root, level, inherited, start: start + (index - first) * pages, pages };
 }
 
 /** A doubleword as the regime's walks see it. */

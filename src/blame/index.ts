@@ -3,6 +3,7 @@ export { attribute, type DifferenceBlame, type LastChange, type MappingBlame } f
 export type { Author, AuthoredEvent } from "./author.ts";
 export type { ReplayBounds } from "./budget.ts";
 export type { Effect, EffectKind, PageRange } from "./effect.ts";
+export { type MaintenanceGap, type MaintenanceGaps, maintenanceGaps } from "./maintenance.ts";
 export { type DescriptorChange, type DescriptorChangeKind, descriptorChanges } from "./pairs.ts";
 export type { RegisterBlame } from "./register-attribution.ts";
 export { eventOfPoint, type RegisterWrite, type Replay, type ReplayedPoint, replayBlame } from "./replay.ts";

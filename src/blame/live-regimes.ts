@@ -1,25 +1,29 @@
 /** The regimes that vCPUs have now, each once, with the pages that their tables lie in. */
 import { TableUses } from "../aarch64/table-uses.ts";
-import type { PageSource } from "../base/memory.ts";
 import type { Budget } from "./budget.ts";
+import type { RegimeUsers } from "./effect.ts";
 import type { RegimeState, SharedRegime } from "./regime-states.ts";
+import type { ReplayPages } from "./replay-pages.ts";
+
+/** What finding a use costs: most of a table's entries are looked at. */
+const USE_COST = 32;
 
 export interface LiveRegime {
   readonly shared: SharedRegime;
-  readonly cpus: readonly number[];
+  readonly who: RegimeUsers;
   readonly uses: TableUses;
 }
 
 export class LiveRegimes {
-  readonly #source: PageSource;
+  readonly #pages: ReplayPages;
   readonly #budget: Budget;
   readonly #states: (RegimeState | undefined)[];
   /** Of all regimes since the last change of memory; of the live ones always up to date. */
   readonly #uses = new Map<SharedRegime, TableUses>();
   #list: readonly LiveRegime[] | undefined;
 
-  constructor(source: PageSource, budget: Budget, cpus: number) {
-    this.#source = source;
+  constructor(pages: ReplayPages, budget: Budget, cpus: number) {
+    this.#pages = pages;
     this.#budget = budget;
     this.#states = new Array<RegimeState | undefined>(cpus).fill(undefined);
   }
@@ -63,14 +67,21 @@ export class LiveRegimes {
         else known.push(cpu);
       }
     }
-    return [...cpus].map(([shared, each]) => ({ shared, cpus: each, uses: this.#usesOf(shared) }));
+    return [...cpus].map(([shared, each]) => ({
+      shared,
+      who: { regime: shared.name, cpus: each },
+      uses: this.#usesOf(shared),
+    }));
   }
 
   #usesOf(shared: SharedRegime): TableUses {
     const known = this.#uses.get(shared);
     if (known !== undefined) return known;
-    const uses = new TableUses([shared.regime], this.#source);
-    this.#budget.uses -= uses.size + 16;
+    // Little-endian words are the bytes themselves; through stage 2, and big-endian, something is made of them and kept.
+    const { bigEndian, behind } = shared.regime;
+    const source = bigEndian || behind !== undefined ? this.#pages : this.#pages.passing;
+    const uses = new TableUses([shared.regime], source);
+    this.#budget.uses -= (uses.size + 1) * USE_COST;
     this.#uses.set(shared, uses);
     return uses;
   }

@@ -21,7 +21,7 @@ export interface RegimeState {
 }
 
 /** How many distinct sets of register values are looked at. */
-const MAX_STATES = 2 ** 14;
+const MAX_STATES = 2 ** 13;
 
 interface KnownState extends RegimeState {
   /** By register and value: where writing it leads. */
@@ -37,7 +37,7 @@ export class RegimeStates {
     const values = new Map<string, bigint>();
     for (const name of TRANSLATION_REGISTERS) {
       const value = registers.get(name);
-      if (value !== undefined) values.set(name, value);
+      if (value !== undefined) values.set(name, relevant(name, value));
     }
     return this.#state(values);
   }
@@ -45,10 +45,11 @@ export class RegimeStates {
   /** The state with one register changed. */
   after(state: RegimeState, name: string, value: bigint): RegimeState | undefined {
     const { next } = state as KnownState;
-    const key = `${name} ${value}`;
+    const kept = relevant(name, value);
+    const key = `${name} ${kept}`;
     const known = next.get(key);
     if (known !== undefined) return known;
-    const found = this.#state(new Map(state.values).set(name, value));
+    const found = this.#state(new Map(state.values).set(name, kept));
     if (found !== undefined) next.set(key, found);
     return found;
   }
@@ -72,6 +73,11 @@ export class RegimeStates {
     this.#regimes.set(identity, shared);
     return shared;
   }
+}
+
+/** Bits 63:48 of a TTBR are an ASID or VMID: which tables there are does not depend on it. */
+function relevant(name: string, value: bigint): bigint {
+  return /^V?TTBR/.test(name) ? BigInt.asUintN(48, value) : value;
 }
 
 /** Equal for parts of regimes that are equal in everything. */

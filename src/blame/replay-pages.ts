@@ -21,6 +21,14 @@ export class ReplayPages implements PageSource {
     return held?.read;
   }
 
+  /**
+   * The same pages, as they are at any time: bytes that change under whoever keeps them. For who looks at a few words and keeps nothing that
+   * it made of them.
+   */
+  get passing(): PageSource {
+    return { page: (page) => this.#pages.get(pageNumberOf(page))?.read };
+  }
+
   /** Whether a page holds these bytes. */
   holds(address: PhysAddr, read: MemoryRead): boolean {
     const held = this.#pages.get(pageNumberOf(address))?.read;

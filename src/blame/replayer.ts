@@ -59,7 +59,7 @@ export class Replayer {
       if (event.stop !== stop && this.#points.length > 0) this.#newTables(i);
       stop = event.stop;
       this.#event(i, event);
-      const spent = this.#budget.uses <= 0 || this.#effects.length >= this.#budget.effects;
+      const spent = !this.#budget.mayGoOn || this.#effects.length >= this.#budget.effects;
       if (spent && this.#untoldFrom === undefined) this.#giveUp(i + 1);
     }
     return {
@@ -192,7 +192,10 @@ export class Replayer {
 
   /** A page turns out to hold these bytes. */
   #become(event: number, page: PhysAddr, bytes: Uint8Array): void {
+    this.#budget.uses -= 1;
+    if (this.#pages.holds(page, { state: "present", bytes })) return;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.#budget.uses -= PAGE_SIZE / 8;
     for (let at = 0; at < PAGE_SIZE; at += 8) {
       this.#write(event, phys(page + BigInt(at)), view.getBigUint64(at, true), false);
     }
@@ -224,7 +227,8 @@ export class Replayer {
 
   #point(i: number, index: number): void {
     const point = this.#capture.points[index];
-    if (point === undefined) return;
+    // A point is taken once.
+    if (point === undefined || this.#points.some((each) => each.point === index)) return;
     const first = this.#points.length === 0;
     this.#points.push({ event: i, point: index });
     if (first) for (const [page, read] of point.pages) this.#pages.load(page, read);

@@ -4,7 +4,14 @@ import type { Regime, TableRoot } from "../aarch64/regime-model.ts";
 import { mapRegime } from "../aarch64/walk.ts";
 import type { PageSource } from "../base/memory.ts";
 import type { Budget } from "./budget.ts";
-import { A_REGISTER, comparedEffects, type Effect, type EffectPlace, type PageRange } from "./effect.ts";
+import {
+  A_REGISTER,
+  comparedEffects,
+  type Effect,
+  type EffectPlace,
+  type PageRange,
+  type WalkedEffect,
+} from "./effect.ts";
 import { regimeIdentity, type SharedRegime } from "./regime-states.ts";
 
 /** The address space from the top downwards and from 0 upwards that a TTBR can translate: 2^52 bytes each. */
@@ -18,7 +25,7 @@ export class WholeRegimes {
   readonly #source: PageSource;
   readonly #budget: Budget;
   readonly #maps = new Map<SharedRegime, RegimeMap>();
-  readonly #changes = new Map<string, readonly Effect[]>();
+  readonly #changes = new Map<string, readonly WalkedEffect[]>();
   #refused = 0;
   /** Maps of stage 2, by the regime that is behind it. */
   readonly #stage2 = new Map<Regime, RegimeMap>();
@@ -63,7 +70,7 @@ export class WholeRegimes {
   ): Effect[] | undefined {
     const key = `${place.regime} ${before?.id} ${after?.id}`;
     const known = this.#changes.get(key);
-    if (known !== undefined) return known.map((effect) => ({ ...effect, ...place }));
+    if (known !== undefined) return known.map((effect) => effect.again(place));
     const maps = --this.#budget.comparisons >= 0 ? this.#pair(before, after) : undefined;
     if (maps === undefined) {
       this.#refused++;

@@ -19,25 +19,19 @@ import {
   type EffectSubject,
   LeafEffect,
   type PageRange,
+  type TableWrite,
   untoldEffect,
 } from "./effect.ts";
-import { descriptorIn, type Entry, entryMap, entryOf, leadsToTable } from "./entry.ts";
+import { descriptorIn, type Entry, entryAt, entryMap, indexInPage, isEntry, leadsToTable } from "./entry.ts";
 import type { LiveRegime, LiveRegimes } from "./live-regimes.ts";
 import type { ReplayPages } from "./replay-pages.ts";
 import { EVERYTHING, type WholeRegimes } from "./whole-regimes.ts";
 
-/** One write: where, and what the doubleword was and becomes. */
-export interface TableWrite {
-  readonly event: number;
-  readonly seen: boolean;
-  readonly address: PhysAddr;
-  readonly before: bigint;
-  readonly after: bigint;
-}
-
 interface UsedEntry {
   readonly live: LiveRegime;
   readonly entry: Entry;
+  /** Undefined where it stands for all of a table that is referred to too often. */
+  readonly use: TableUse | undefined;
   /** The doubleword is or was a descriptor of a table. */
   readonly structural: boolean;
 }
@@ -98,7 +92,7 @@ export class WriteEffects {
       live.uses.arrived(page);
       this.#budget.uses -= uses.length + PAGE_ENTRIES;
       const ranges = uses.slice(0, MAX_ENTRIES).map(rangeOf);
-      const place = { event, seen: false, regime: live.shared.name, cpus: live.cpus };
+      const place = { event, seen: false, ...live.who };
       return [untoldEffect(place, A_TABLE, uses.length > MAX_ENTRIES ? EVERYTHING : ranges)];
     });
   }
@@ -112,7 +106,7 @@ export class WriteEffects {
 
   /** The entries that the doubleword is, less those that are below another one of it: what it was and is tells of them too. */
   #entries({ address, before, after }: TableWrite): UsedEntry[] {
-    const index = Number(address & 0xfffn) >> 3;
+    const index = indexInPage(address);
     return this.#live.list().flatMap((live) => {
       const uses = live.uses.usesOf(address);
       this.#budget.uses -= uses.length;
@@ -121,9 +115,9 @@ export class WriteEffects {
       const [old, now] = [descriptorIn(regime, before), descriptorIn(regime, after)];
       const found: UsedEntry[] = [];
       for (const use of uses) {
-        const entry = entryOf(use, index);
-        if (entry === undefined) continue;
-        found.push({ live, entry, structural: leadsToTable(entry, old) || leadsToTable(entry, now) });
+        if (!isEntry(use, index)) continue;
+        const entry = entryAt(use, index);
+        found.push({ live, entry, use, structural: leadsToTable(entry, old) || leadsToTable(entry, now) });
       }
       return found.length > 1 ? withoutNested(found) : found;
     });
@@ -133,16 +127,16 @@ export class WriteEffects {
     const [root] = live.shared.regime.roots;
     if (root === undefined) return [];
     const entry = { regime: live.shared.regime, root, level: root.startLevel, inherited: 0, start: 0, pages: 0 };
-    return [{ live, entry, structural: true }];
+    return [{ live, entry, use: undefined, structural: true }];
   }
 
   /** Looks at an entry before the write; what is returned does so after it. */
-  #before({ live, entry, structural }: UsedEntry, write: TableWrite): () => readonly Effect[] {
-    const place = placeOf(write, live);
+  #before({ live, entry, use, structural }: UsedEntry, write: TableWrite): () => readonly Effect[] {
     const { regime } = entry;
-    if (!structural && regime.behind === undefined) {
-      return () => [new LeafEffect(place, entry, write.address, write.before, write.after)];
+    if (!structural && use !== undefined && regime.behind === undefined) {
+      return () => [new LeafEffect(write, live.who, use, entry)];
     }
+    const place = placeOf(write, live);
     const { before, after, ...subject } = subjectOf(write, entry, structural ? "table" : "leaf");
     const ranges: readonly PageRange[] = entry.pages === 0 ? EVERYTHING : [entry];
     const untold = (): Effect[] => [untoldEffect(place, { ...subject, before, after }, ranges)];
@@ -175,8 +169,8 @@ export class WriteEffects {
   }
 }
 
-function placeOf({ event, seen }: TableWrite, { shared, cpus }: LiveRegime): EffectPlace {
-  return { event, seen, regime: shared.name, cpus };
+function placeOf({ event, seen }: TableWrite, { who }: LiveRegime): EffectPlace {
+  return { event, seen, ...who };
 }
 
 function subjectOf(
