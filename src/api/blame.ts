@@ -1,39 +1,8 @@
-/** Who wrote, as JSON: the authors of the changes of a difference, and what `ebscope blame FILE --json` prints. Names are promises to users. */
+/** What was seen to be written, as JSON, in order: what `ebscope blame FILE --json` prints. Names are promises to users. */
 import { type Static, Type } from "typebox";
+import { AuthorJson, codeFields } from "./authors.ts";
 import { Hex, Nullable, RegimeName } from "./parts.ts";
 import { DiffJson } from "./schemas.ts";
-
-/** What is known of an address of code; null wherever nothing is. */
-const codeFields = {
-  /** `CpuDxe+0x2638` */
-  image: Nullable(Type.String()),
-  section: Nullable(Type.String()),
-  /** `UpdateRegionMappingRecursive+0x1f8`, out of symbols. */
-  function: Nullable(Type.String()),
-  line: Nullable(Type.Object({ file: Type.String(), line: Type.Integer() })),
-};
-
-const FrameJson = Type.Object({
-  /** Where the function returns to; where it executes, for the innermost. */
-  pc: Hex,
-  /** The call in this function; null for the innermost. */
-  call: Nullable(Hex),
-  ...codeFields,
-  trust: Type.Enum(["sure", "likely", "doubtful", "broken"]),
-  doubts: Type.Array(Type.String()),
-});
-
-/** One instruction, reached through one call chain. */
-export const AuthorJson = Type.Object({
-  /** null: nobody was seen to do it. */
-  pc: Nullable(Hex),
-  ...codeFields,
-  /** Writes of it that changed what this is about. */
-  count: Type.Integer(),
-  /** From the innermost function on; null where it was not recorded. */
-  backtrace: Nullable(Type.Array(FrameJson)),
-});
-export type AuthorJson = Static<typeof AuthorJson>;
 
 const entry = {
   /** Index of the event in the record, from 0: the order in which it was seen. */
@@ -60,6 +29,8 @@ const TableEffectJson = Type.Object({
   va: Hex,
   size: Hex,
   level: Nullable(Type.Integer()),
+  /** False: nobody was seen to do it; it was found by comparing. */
+  seen: Type.Boolean(),
   /** The runs whose translation changed by it; none when none did. At most 64. */
   changes: Type.Array(
     Type.Object({
@@ -75,8 +46,8 @@ const TableEffectJson = Type.Object({
 });
 
 export const BlameEntryJson = Type.Union([
-  /** A point of the capture. */
-  Type.Object({ ...entry, kind: Type.Literal("point"), point: Type.String() }),
+  /** A point of the capture, and what was found there that nobody was seen to do. */
+  Type.Object({ ...entry, kind: Type.Literal("point"), point: Type.String(), effects: Type.Array(TableEffectJson) }),
   Type.Object({
     ...entry,
     kind: Type.Literal("table"),
@@ -117,7 +88,7 @@ export const BlameEntryJson = Type.Union([
   /** A TLBI, DC or IC instruction. */
   Type.Object({ ...entry, kind: Type.Literal("maintenance"), operation: Type.String(), value: Nullable(Hex) }),
   /** A page became a table of a live regime, or was found to be one. */
-  Type.Object({ ...entry, kind: Type.Literal("table-found"), address: Hex }),
+  Type.Object({ ...entry, kind: Type.Literal("table-found"), address: Hex, effects: Type.Array(TableEffectJson) }),
   /** From here on not all was seen. */
   Type.Object({ ...entry, kind: Type.Literal("lapse"), why: Type.String() }),
 ]);

@@ -4,6 +4,7 @@
  * Addresses and register values are `"0x…"`: lower case, no padding.
  */
 import { type Static, Type } from "typebox";
+import { Authors } from "./authors.ts";
 import { ImageJson, MemoryMapJson } from "./firmware.ts";
 import { Hex, Nullable, Place, placeFields, RegimeName } from "./parts.ts";
 
@@ -243,6 +244,10 @@ export const DiffJson = Type.Object({
       after: Nullable(Hex),
       class: Class,
       fields: Type.Array(Type.Object({ name: Type.String(), before: Hex, after: Hex, meaning: Type.String() })),
+      /** Who wrote it. There in captures with a record of writes only. */
+      by: Type.Optional(Authors),
+      /** Whether nobody was seen to write what it holds now; null: nobody watched. */
+      unattributed: Type.Optional(Nullable(Type.Boolean())),
     }),
   ),
   mappings: Type.Array(
@@ -257,6 +262,10 @@ export const DiffJson = Type.Object({
       expected: Nullable(Type.Object({ rule: Type.String(), why: Type.String() })),
       /** EFI_MEMORY_TYPE by the memory map that ExitBootServices was called with; `several`; null where that is not known. */
       memoryType: Nullable(Type.String()),
+      /** Who changed it. There in captures with a record of writes only. */
+      by: Type.Optional(Authors),
+      /** Bytes of the run that nobody was seen to change last; null: nobody watched. */
+      unattributed: Type.Optional(Nullable(Hex)),
     }),
   ),
   tables: Type.Array(Type.Object({ regime: RegimeName, pa: Hex, kind: Type.Enum(["added", "removed", "changed"]) })),

@@ -8,6 +8,7 @@
 import { type VirtAddr, virt } from "../base/address.ts";
 import type { Difference } from "../diff/diff.ts";
 import type { MappingChange } from "../diff/mappings.ts";
+import { WATCH_ENDED } from "../snapshot/blame.ts";
 import { type Author, AuthorList } from "./author.ts";
 import type { Effect } from "./effect.ts";
 import { type Layer, paint, unionSize } from "./paint.ts";
@@ -49,7 +50,7 @@ export function attribute(difference: Difference, replay: Replay | undefined): D
   if (replay === undefined) return undefined;
   const from = eventOfPoint(replay, difference.before.point);
   const to = eventOfPoint(replay, difference.after.point);
-  if (from === undefined || to === undefined || to <= from) return undefined;
+  if (from === undefined || to === undefined || to <= from || hadEnded(replay, from)) return undefined;
   const between = (event: number): boolean => event > from && event <= to;
   const layers = new RunLayers(difference.mappings);
   // The latest first: they are the ones that count when there are too many.
@@ -62,6 +63,15 @@ export function attribute(difference: Difference, replay: Replay | undefined): D
     registers: attributeRegisters(difference.registers, replay, between),
     notes: layers.full ? ["More changes lie over each other than are looked at: the earliest are not told of."] : [],
   };
+}
+
+/** Whether tables and registers were watched no more from an event on. */
+function hadEnded({ record, lapses }: Replay, event: number): boolean {
+  const stop = record.events[event]?.stop ?? 0;
+  return lapses.some((each) => {
+    const lapse = record.events[each];
+    return lapse !== undefined && lapse.stop <= stop && record.notes[Number(lapse.address)] === WATCH_ENDED;
+  });
 }
 
 function mappingBlame(change: MappingChange, layers: readonly Layer[], replay: Replay): MappingBlame {

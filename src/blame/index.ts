@@ -2,6 +2,7 @@
 export { attribute, type DifferenceBlame, type LastChange, type MappingBlame } from "./attribution.ts";
 export type { Author, AuthoredEvent } from "./author.ts";
 export type { ReplayBounds } from "./budget.ts";
+export { ByEvent } from "./by-event.ts";
 export type { Effect, EffectKind, PageRange } from "./effect.ts";
 export { type MaintenanceGap, type MaintenanceGaps, maintenanceGaps } from "./maintenance.ts";
 export { type DescriptorChange, type DescriptorChangeKind, descriptorChanges } from "./pairs.ts";

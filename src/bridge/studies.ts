@@ -1,5 +1,6 @@
 /** What is made of captures, kept for the last few: reading one takes a second, and those who ask come together. */
 import type { DiffJson, FindingJson } from "../api/schemas.ts";
+import { authorsOf } from "../diagnose/blame/authors.ts";
 import { findingsOf } from "../diagnose/findings.ts";
 import { type Study, studyCapture } from "../diagnose/study.ts";
 import { traceAt } from "../diagnose/trace.ts";
@@ -63,7 +64,7 @@ export class Studies {
     const { capture, images } = study;
     const difference = await diffPoints(capture, images, ...pointsToCompare(capture, choice));
     const traces = [await traceAt(study, difference.before), await traceAt(study, difference.after)];
-    return encodeDiff(difference, findingsOf(study, difference), study, traces);
+    return encodeDiff(difference, findingsOf(study, difference), study, traces, await authorsOf(study, difference));
   }
 
   async #findings(id: string): Promise<FindingJson[]> {

@@ -39,7 +39,7 @@ export async function callChain(
   const virtual = translatedMemory(translator, memory);
   const level = contextOf(registers)?.level;
   const executable = (address: VirtAddr): boolean | null => executes(translator, address, level);
-  const addressBits = (address: VirtAddr): number => bitsOf(regime, address);
+  const addressBits = (address: VirtAddr): number => addressBitsOf(regime, address);
   const names = functionOf === undefined ? {} : { functionOf };
   const backtrace = await unwind(registers, virtual, { executable, addressBits, ...names });
   // Looked at so that whoever records has it: the innermost frames are the ones whose code is shown.
@@ -62,7 +62,7 @@ async function badBranch(
 }
 
 /** Whether code at the address can run at an Exception level; null when it cannot be told. */
-function executes(translator: Translator, address: VirtAddr, level: number | undefined): boolean | null {
+export function executes(translator: Translator, address: VirtAddr, level: number | undefined): boolean | null {
   const { result } = translator.translate(address);
   if (result.mapped !== true) return result.mapped;
   const { el0, execute } = result.attributes;
@@ -70,7 +70,7 @@ function executes(translator: Translator, address: VirtAddr, level: number | und
 }
 
 /** 64 - TnSZ of the half that an address is in; without a root there pointers are taken as they are. */
-function bitsOf({ roots }: Regime, address: VirtAddr): number {
+export function addressBitsOf({ roots }: Regime, address: VirtAddr): number {
   const upper = bit(address, 55);
   return roots.find(({ vaBase }) => (vaBase !== 0n) === upper)?.inputBits ?? 64;
 }

@@ -1,7 +1,7 @@
 /** Code in memory: as text, and where the target of a branch came from. */
 export { type BlockEdge, blockBefore } from "./block.ts";
 export { type BadBranch, type BranchSite, branchSite } from "./branch-site.ts";
-export { type CallChain, callChain, codeRegime } from "./chain.ts";
+export { addressBitsOf, type CallChain, callChain, codeRegime, executes } from "./chain.ts";
 export { decodeWord } from "./decode.ts";
 export { type CodeListing, codeAround, disassemble, disassembleWords, type Instruction } from "./disassemble.ts";
 export { type EvaluateOptions, evaluateOrigin, type OriginValue, type Value } from "./evaluate.ts";

@@ -12,6 +12,7 @@ import { type MemoryMapRead, readMemoryAttributes, readMemoryMap } from "../efi/
 import { type EfiTables, readEfiTables, tableServices } from "../efi/tables.ts";
 import type { Capture, Point, PointKind } from "../snapshot/model.ts";
 import { type AccessTrace, traceAccess } from "./access.ts";
+import { StudiedBlame } from "./blame/studied.ts";
 import { type Fault, readFault } from "./fault.ts";
 import { Names } from "./names.ts";
 import { type SymbolChoice, type SymbolsUsed, useSymbols } from "./symbols-used.ts";
@@ -42,6 +43,8 @@ export interface Study {
   readonly fault: Fault | undefined;
   /** The base register of the load or store that faulted, and where it came from. */
   readonly access?: AccessTrace | undefined;
+  /** Who was seen to write between the points; undefined when nobody watched. */
+  readonly blame?: StudiedBlame | undefined;
 }
 
 /** Studies a capture. `symbols`: where to look for symbols; those that the capture remembers when left out. */
@@ -63,7 +66,9 @@ export async function studyCapture(capture: Capture, symbols: SymbolChoice = "re
   const shared = { capture, images, firmware, symbols: used, names, tables, memoryMap };
   const fault = await readFault(shared);
   const access = await traceAccess(shared, fault);
-  return { ...shared, attributes: await readAttributes(capture, tables), fault, access };
+  const attributes = await readAttributes(capture, tables);
+  const blame = capture.blame && new StudiedBlame(capture, capture.blame, names);
+  return { ...shared, attributes, fault, access, blame };
 }
 
 /** Of a capture with many points: the first, those around the call, the fault, and the last ones. */

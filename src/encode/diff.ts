@@ -1,6 +1,7 @@
 /** The difference of two points, as JSON. */
 import type { CoverageJson, DiffJson, FindingJson, SideJson } from "../api/schemas.ts";
 import { hex } from "../base/hex.ts";
+import type { DifferenceAuthors } from "../diagnose/blame/authors.ts";
 import type { Finding } from "../diagnose/findings.ts";
 import { mapsAt } from "../diagnose/memory-maps.ts";
 import { MemoryTypes } from "../diagnose/memory-types.ts";
@@ -10,21 +11,23 @@ import type { Coverage, Difference, OwnedMappingChange } from "../diff/diff.ts";
 import type { MappingSide } from "../diff/mappings.ts";
 import type { RegisterChange } from "../diff/registers.ts";
 import type { ImageDetails } from "../efi/images.ts";
+import { encodeMappingAuthors, encodeRegisterAuthors } from "./authors.ts";
 import { encodeBacktrace, encodeFault } from "./fault.ts";
 import { encodeImages } from "./images.ts";
 import { encodeMemoryMap } from "./memory-map.ts";
 import { encodeAttributes, orNull } from "./walks.ts";
 
-function encodeSide(side: MappingSide | null): SideJson | null {
+export function encodeSide(side: MappingSide | null): SideJson | null {
   return side === null ? null : { pa: hex(side.pa), ...encodeAttributes(side.attributes) };
 }
 
-/** `traces`: the call chains of the two points. */
+/** `traces`: the call chains of the two points. `authors`: who made the changes; left out where the capture has no record of it. */
 export function encodeDiff(
   difference: Difference,
   findings: readonly Finding[],
   study: Study,
   traces: readonly PointTrace[],
+  authors?: DifferenceAuthors,
 ): DiffJson {
   const { capture, before, after } = difference;
   const types = new MemoryTypes(study.memoryMap);
@@ -37,8 +40,14 @@ export function encodeDiff(
     partial: capture.partial ?? null,
     notes: [...capture.notes, ...difference.notes],
     regimes: difference.regimes.map((use) => ({ ...use })),
-    registers: difference.registers.map(encodeRegisterChange),
-    mappings: difference.mappings.map((change) => encodeMappingChange(change, types)),
+    registers: difference.registers.map((change) => ({
+      ...encodeRegisterChange(change),
+      ...encodeRegisterAuthors(authors?.registers.get(change)),
+    })),
+    mappings: difference.mappings.map((change) => ({
+      ...encodeMappingChange(change, types),
+      ...encodeMappingAuthors(authors?.mappings.get(change)),
+    })),
     tables: difference.tables.map(({ regime, pa, kind }) => ({ regime, pa: hex(pa), kind })),
     efi: difference.efi.map(({ name, before: old, after: now }) => ({ name, before: orNull(old), after: orNull(now) })),
     findings: encodeFindings(findings),

@@ -92,5 +92,8 @@ export interface BlameRecord {
   readonly notes: readonly string[];
 }
 
+/** The note of the lapse where the watch of tables and registers ended as it was meant to; ranges may be watched further. */
+export const WATCH_ENDED = "Tables and registers were watched up to here.";
+
 /** Most events that are kept unless asked otherwise. */
 export const DEFAULT_MAX_EVENTS = 1_000_000;

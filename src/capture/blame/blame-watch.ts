@@ -8,7 +8,13 @@ import { liveRegimes } from "../../aarch64/regime.ts";
 import { type VirtAddr, virt } from "../../base/address.ts";
 import { EbscopeError } from "../../base/error.ts";
 import { isGeneral } from "../../base/registers.ts";
-import { type BlameEvent, type BlameRecord, DEFAULT_MAX_EVENTS, type WatchedRange } from "../../snapshot/blame.ts";
+import {
+  type BlameEvent,
+  type BlameRecord,
+  DEFAULT_MAX_EVENTS,
+  WATCH_ENDED,
+  type WatchedRange,
+} from "../../snapshot/blame.ts";
 import { type EfiRoots, type Point, pointPages } from "../../snapshot/model.ts";
 import { pageMemory } from "../../snapshot/page-memory.ts";
 import type { Cpu, Stop, Target } from "../../target/target.ts";
@@ -180,6 +186,8 @@ export class BlameWatch {
 
   /** Ends watching tables and registers; ranges stay. */
   async endTables(): Promise<void> {
+    if (this.#tables === undefined) return;
+    this.#recorder.lapse(this.#target.stoppedCpu.index, WATCH_ENDED);
     this.#tables = undefined;
     await this.#watchpoints.removeTables();
     await this.#registers.removeAll();

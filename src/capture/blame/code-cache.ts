@@ -9,6 +9,7 @@ import { PAGE_SIZE, type VirtAddr, virt } from "../../base/address.ts";
 import type { MemoryRead, VirtSpan } from "../../base/memory.ts";
 import type { Registers } from "../../base/registers.ts";
 import type { StackSample } from "../../snapshot/blame.ts";
+import { readRecord, stackWords } from "../../snapshot/blame-memory.ts";
 import type { Cpu, Target } from "../../target/target.ts";
 import type { Recorder } from "./recorder.ts";
 
@@ -51,10 +52,9 @@ export class CodeCache {
 
   /** Reads and keeps the code that following a chain needs. */
   async learn(cpu: Cpu, registers: Registers, { words }: StackSample): Promise<void> {
-    const stack = new Map<bigint, bigint>();
-    for (let i = 0; i < words.length; i += 2) stack.set(words[i] as bigint, words[i + 1] as bigint);
+    const stack = stackWords(words);
     const read = async (spans: readonly VirtSpan[]): Promise<MemoryRead[]> => {
-      const found = spans.map((span) => stackRead(stack, span));
+      const found = spans.map((span) => readRecord(stack, span));
       const wanted = spans.filter((_, i) => found[i] === undefined).flatMap(pagesOf);
       await this.#fetch(cpu, wanted);
       return spans.map((span, i) => found[i] ?? this.#read(span));
@@ -85,16 +85,6 @@ export class CodeCache {
       if (read.state === "present") this.#recorder.addCode(page, read.bytes);
     });
   }
-}
-
-function stackRead(stack: ReadonlyMap<bigint, bigint>, { address, length }: VirtSpan): MemoryRead | undefined {
-  const [first, second] = [stack.get(address), stack.get(address + 8n)];
-  if (length !== 16 || first === undefined || second === undefined) return undefined;
-  const bytes = new Uint8Array(16);
-  const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, first, true);
-  view.setBigUint64(8, second, true);
-  return { state: "present", bytes };
 }
 
 function pageOf(address: bigint): VirtAddr {

@@ -1,5 +1,6 @@
 /** `ebscope diff FILE` */
 
+import { authorsOf } from "../../diagnose/blame/authors.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { traceAt } from "../../diagnose/trace.ts";
@@ -29,9 +30,10 @@ export async function printDiff(study: Study, file: string, flags: DiffFlags): P
   const difference = await diffPoints(capture, images, ...pointsToCompare(capture, flags));
   const findings = findingsOf(study, difference);
   const traces = [await traceAt(study, difference.before), await traceAt(study, difference.after)];
-  if (flags.json) printData(jsonText(encodeDiff(difference, findings, study, traces)));
+  const authors = await authorsOf(study, difference);
+  if (flags.json) printData(jsonText(encodeDiff(difference, findings, study, traces, authors)));
   else {
     const toFault = isCall(difference) ? await diffToFault(capture, images) : undefined;
-    printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file, toFault, traces }));
+    printData(renderDiff(difference, findings, study, { all: flags.all ?? false, file, toFault, traces, authors }));
   }
 }

@@ -1,5 +1,6 @@
 /** The differences that a plan asks for. */
 import { printable } from "../../base/text.ts";
+import { authorsOf } from "../../diagnose/blame/authors.ts";
 import { findingsOf } from "../../diagnose/findings.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { traceAt } from "../../diagnose/trace.ts";
@@ -42,5 +43,5 @@ async function diffJson(study: Study, from: string, to: string): Promise<object>
   const { capture, images } = study;
   const difference = await diffPoints(capture, images, findPoint(capture, from), findPoint(capture, to));
   const traces = [await traceAt(study, difference.before), await traceAt(study, difference.after)];
-  return encodeDiff(difference, findingsOf(study, difference), study, traces);
+  return encodeDiff(difference, findingsOf(study, difference), study, traces, await authorsOf(study, difference));
 }

@@ -2,6 +2,7 @@
 
 import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
+import type { DifferenceAuthors } from "../../diagnose/blame/authors.ts";
 import type { Finding } from "../../diagnose/findings.ts";
 import { attributesChanges } from "../../diagnose/memory-maps.ts";
 import { MemoryTypes } from "../../diagnose/memory-types.ts";
@@ -19,6 +20,7 @@ import {
 import { isKnownChange } from "../../diff/registers.ts";
 import { statusName } from "../../efi/structures.ts";
 import { memoryTypeOf } from "../../encode/diff.ts";
+import { authorsText } from "../../report/blame-words.ts";
 import { type Capture, FAULTS_NOT_WATCHED, type PointKind } from "../../snapshot/model.ts";
 import { renderFault } from "./fault.ts";
 import { limited, renderMappingChanges } from "./mappings.ts";
@@ -35,6 +37,8 @@ export interface DiffOptions {
   readonly toFault?: Difference | undefined;
   /** Who was running at the two points. */
   readonly traces: readonly PointTrace[];
+  /** Who made the changes; undefined for a capture without a record of it. */
+  readonly authors?: DifferenceAuthors | undefined;
 }
 
 export function renderDiff(
@@ -47,6 +51,7 @@ export function renderDiff(
   const { capture, after } = difference;
   const limit = options.all ? Number.POSITIVE_INFINITY : SCREEN_ROWS;
   const types = new MemoryTypes(memoryMap);
+  const { authors } = options;
   const severe = (wanted: Finding["severity"]): string[] =>
     findings.filter(({ severity }) => severity === wanted).map(findingLine);
   const lines = [
@@ -62,9 +67,16 @@ export function renderDiff(
       judged: isCall(difference),
       unknown: difference.coverage.length,
       memoryType: (change) => memoryTypeOf(change, types),
+      ...(authors !== undefined && { by: (changes) => authorsText(changes.map((each) => authors.mappings.get(each))) }),
     }),
     "",
-    ...renderRegisterChanges(difference.registers, { all: options.all, vcpus: capture.threads.length }),
+    ...renderRegisterChanges(difference.registers, {
+      ...{ all: options.all, vcpus: capture.threads.length },
+      ...(authors !== undefined && {
+        by: (changes) => authorsText(changes.map((each) => authors.registers.get(each))),
+      }),
+    }),
+    ...renderGaps(authors),
     "",
     ...renderTables(difference, limit),
     ...renderEfi(difference.efi, options.all),
@@ -161,6 +173,19 @@ function renderToFault(difference: Difference, types: MemoryTypes): string[] {
       : renderMappingChanges(mappings, limits)),
     style.quiet(`  all of it: --from ${before.point.id} --to ${after.point.id}`),
     "",
+  ];
+}
+
+/** Reasons that are listed. */
+const MAX_GAPS = 4;
+
+/** Why the authors may not be all. */
+function renderGaps(authors: DifferenceAuthors | undefined): string[] {
+  const gaps = authors?.gaps ?? [];
+  const more = gaps.length - MAX_GAPS;
+  return [
+    ...gaps.slice(0, MAX_GAPS).map((gap) => style.warn(`  who wrote: ${printable(gap, 500)}`)),
+    ...(more > 0 ? [style.warn(`  … and ${plural(more, "reason")} more: ebscope blame FILE`)] : []),
   ];
 }
 

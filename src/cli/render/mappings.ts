@@ -8,6 +8,7 @@ import { plural } from "../../base/text.ts";
 import type { OwnedMappingChange } from "../../diff/diff.ts";
 import { imagesIn, ownership } from "../../diff/owners.ts";
 import type { LoadedImage } from "../../efi/images.ts";
+import type { AuthorsText } from "../../report/blame-words.ts";
 import {
   changeCounts,
   changesByImage,
@@ -17,7 +18,8 @@ import {
   pageCount,
 } from "../../report/words.ts";
 import type { MappingList } from "../mapping-filter.ts";
-import { style, table } from "./style.ts";
+import { byNotes } from "./by.ts";
+import { style, table, withNotes } from "./style.ts";
 
 export interface MappingListOptions {
   /** Runs that are shown before the rest is counted. */
@@ -28,6 +30,8 @@ export interface MappingListOptions {
   readonly unknown: number;
   /** The EFI_MEMORY_TYPE of a run that lies in no image; null where that is not known. */
   readonly memoryType: (change: OwnedMappingChange) => string | null;
+  /** Who made changes; left out where nobody watched. */
+  readonly by?: ((changes: readonly OwnedMappingChange[]) => AuthorsText) | undefined;
 }
 
 /** The section of the diff about mappings: what is unexpected run by run, what is expected by image. */
@@ -48,7 +52,11 @@ export function renderMappingChanges(changes: readonly OwnedMappingChange[], opt
     `${style.heading("Mappings")}  ${pages} (${roughSize(pageCount(changes) << 12n)}) changed in ${plural(changes.length, "run")}${verdict}${unknown}`,
   ];
   const rows = unexpected.map((change) => changeRow(change, options.memoryType));
-  lines.push(...limited(rows, options.limit, "run"));
+  const by = byNotes(
+    unexpected.map((change) => [change]),
+    options.by,
+  );
+  lines.push(...limited(rows, options.limit, "run", by.each), ...by.all);
   if (expected.length > 0) lines.push(...renderExpected(expected, options));
   return lines;
 }
@@ -64,21 +72,33 @@ function renderExpected(changes: readonly OwnedMappingChange[], options: Mapping
   const { limit, memoryType } = options;
   const why = [...new Set(changes.map(({ expected }) => `  expected (${expected?.rule}): ${expected?.why}`))];
   if (changes.length <= limit) {
-    return [...table(changes.map((change) => changeRow(change, memoryType))), ...why.map(style.quiet)];
+    const rows = changes.map((change) => changeRow(change, memoryType));
+    const by = byNotes(
+      changes.map((change) => [change]),
+      options.by,
+    );
+    return [...withNotes(table(rows), by.each), ...by.all, ...why.map(style.quiet)];
   }
-  const rows = [...changesByImage(changes)].map(([image, group]) => [
+  const groups = changesByImage(changes);
+  const rows = [...groups].map(([image, group]) => [
     group[0]?.regime ?? "",
     hex16(group[0]?.va ?? 0n),
     plural(pageCount(group), "page"),
     changeCounts(group),
     image,
   ]);
-  return [...limited(rows, limit, "image"), ...why.map(style.quiet)];
+  const by = byNotes([...groups.values()], options.by);
+  return [...limited(rows, limit, "image", by.each), ...by.all, ...why.map(style.quiet)];
 }
 
-/** The first `limit` rows as a table, and how many there are more. */
-export function limited(rows: readonly (readonly string[])[], limit: number, noun: string): string[] {
-  const lines = table(rows.slice(0, limit));
+/** The first `limit` rows as a table, each with its note below it, and how many there are more. */
+export function limited(
+  rows: readonly (readonly string[])[],
+  limit: number,
+  noun: string,
+  notes: readonly string[] = [],
+): string[] {
+  const lines = withNotes(table(rows.slice(0, limit)), notes);
   const more = rows.length - limit;
   return more > 0 ? [...lines, style.quiet(`  … ${plural(more, noun)} more: --all`)] : lines;
 }

@@ -5,16 +5,23 @@ import { hex } from "../../base/hex.ts";
 import { littleEndianValue } from "../../base/registers.ts";
 import { plural, printable } from "../../base/text.ts";
 import { isKnownChange, type RegisterChange } from "../../diff/registers.ts";
+import type { AuthorsText } from "../../report/blame-words.ts";
 import { fieldChangeTexts } from "../../report/words.ts";
 import { type Capture, type Point, pointRegisters } from "../../snapshot/model.ts";
-import { style, table } from "./style.ts";
+import { byNotes } from "./by.ts";
+import { style, table, withNotes } from "./style.ts";
 
 /** Classes whose changes are always listed; the others are counted unless all is asked for. */
 const TELLING: readonly RegisterClass[] = ["control", "exception"];
 
 export function renderRegisterChanges(
   changes: readonly RegisterChange[],
-  options: { readonly all: boolean; readonly vcpus: number },
+  options: {
+    readonly all: boolean;
+    readonly vcpus: number;
+    /** Who wrote; left out where nobody watched. */
+    readonly by?: (changes: readonly RegisterChange[]) => AuthorsText;
+  },
 ): string[] {
   const control = changes.filter((change) => change.class === "control" && isKnownChange(change));
   const unknown = changes.filter((change) => !isKnownChange(change));
@@ -30,13 +37,18 @@ export function renderRegisterChanges(
     `${value(change.before)} → ${value(change.after)}`,
     fieldChangesText(change, options.all),
   ]);
+  const by = byNotes(
+    ordered.map((change) => [change]),
+    options.by,
+  );
   const rest = changes.length - listed.length;
   return [
     `${style.heading("Registers")}  ${verdict}`,
     ...(unknown.length > 0
       ? [style.warn(`  ${plural(unknown.length, "register")} could not be read on one side`)]
       : []),
-    ...table(rows),
+    ...withNotes(table(rows), by.each),
+    ...by.all,
     ...(rest > 0
       ? [style.quiet(`  … ${countsText(changes.filter((change) => !listed.includes(change)))} more: --all`)]
       : []),

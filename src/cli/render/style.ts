@@ -27,6 +27,11 @@ export function table(rows: readonly (readonly string[])[], indent = "  "): stri
   });
 }
 
+/** Lines with a note below each that has one. */
+export function withNotes(lines: readonly string[], notes: readonly string[]): string[] {
+  return lines.flatMap((line, i) => (notes[i] ? [line, style.quiet(`      ${notes[i]}`)] : [line]));
+}
+
 function visibleLength(cell: string): number {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: our own colour sequences take no room.
   return cell.replace(/\x1b\[\d+m/g, "").length;

@@ -1,0 +1,51 @@
+/** What a capture's record of writes says, worked out when it is first asked for: a capture that has none, or is not asked, pays nothing. */
+import { ByEvent, eventOfPoint, type Replay, replayBlame } from "../../blame/index.ts";
+import { type BlameRecord, WATCH_ENDED } from "../../snapshot/blame.ts";
+import type { Capture, Point } from "../../snapshot/model.ts";
+import type { Names } from "../names.ts";
+import { Writers } from "./writers.ts";
+
+export class StudiedBlame {
+  readonly record: BlameRecord;
+  readonly #capture: Capture;
+  readonly #names: Names;
+  #replay: Replay | undefined;
+  #byEvent: ByEvent | undefined;
+  #writers: Writers | undefined;
+
+  constructor(capture: Capture, record: BlameRecord, names: Names) {
+    this.#capture = capture;
+    this.record = record;
+    this.#names = names;
+  }
+
+  get replay(): Replay {
+    this.#replay ??= replayBlame({ ...this.#capture, blame: this.record }) as Replay;
+    return this.#replay;
+  }
+
+  get byEvent(): ByEvent {
+    this.#byEvent ??= new ByEvent(this.replay);
+    return this.#byEvent;
+  }
+
+  /** Why not all is known of what happened from one point to another: what the watch says of itself, and what the replay does. */
+  gapsBetween(from: Point, to: Point): readonly string[] {
+    const [first, last] = [eventOfPoint(this.replay, from), eventOfPoint(this.replay, to)];
+    const inside = (event: number): boolean => event >= (first ?? 0) && (last === undefined || event <= last);
+    return [...this.lapses.filter(({ event }) => inside(event)).map(({ why }) => why), ...this.replay.notes];
+  }
+
+  /** From where on not all was seen, and why; without the end that the watch of tables was meant to have. */
+  get lapses(): readonly { readonly event: number; readonly why: string }[] {
+    return this.replay.lapses.flatMap((event) => {
+      const why = this.record.notes[Number(this.record.events[event]?.address)] ?? "";
+      return why === WATCH_ENDED ? [] : [{ event, why }];
+    });
+  }
+
+  get writers(): Writers {
+    this.#writers ??= new Writers(this.replay, this.#names);
+    return this.#writers;
+  }
+}
