@@ -67,6 +67,7 @@ export function blameOptions(command: Command): Command {
   return command
     .option("--blame", "record who writes to the page tables and control registers during the call")
     .option("--blame-maintenance", "with --blame: TLBI, DC and IC instructions too")
+    .option("--no-blame-backtraces", "record which instruction writes, not who called it: faster")
     .addOption(new Option("--blame-until <point>", "with --blame: how long").choices(["after", "end"]).default("after"))
     .addOption(count("--blame-limit <count>", "writes to record at most; then the watch ends").default(1_000_000))
     .option(

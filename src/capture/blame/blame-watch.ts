@@ -42,6 +42,8 @@ export interface BlameOptions {
   readonly ranges?: readonly RangeRequest[];
   /** Up to which point tables and registers are watched: `after` unless told, or to the end. */
   readonly until?: "after" | "end";
+  /** Whether the call chain of each write is read; true unless told. Without it, it is known which instruction wrote, and not who called it. */
+  readonly backtraces?: boolean;
   /** Most events that are kept; then nothing more is watched. Default 1,000,000. */
   readonly maxEvents?: number;
 }
@@ -87,7 +89,7 @@ export class BlameWatch {
     this.#watchpoints = watchpoints;
     const isMemory = (cpu: Cpu, page: VirtAddr): boolean => this.#view?.isMemory(cpu.index, page) ?? false;
     const code = new CodeCache(target, recorder, isMemory);
-    const chains = new Chains(target, recorder, code, isMemory);
+    const chains = new Chains(target, recorder, code, isMemory, options.backtraces ?? true);
     const ranges = new RangeWords(target, recorder);
     this.#ranges = ranges;
     const tables = (): LiveTables | undefined => this.#tables;

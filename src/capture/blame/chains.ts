@@ -12,11 +12,13 @@ export interface ChainGuess {
   readonly reads: readonly MemoryRead[];
 }
 
-/** Undefined index: as many different chains are kept as may be. */
+/** Undefined index: it is not kept, nor any other, or as many different chains are as may be. */
 export interface KnownChain {
   readonly index: number | undefined;
 }
 
+const NO_GUESS: ChainGuess = { spans: [], reads: [] };
+const NOT_KEPT: KnownChain = { index: undefined };
 const UNREADABLE = { state: "unreadable", code: "read-failed" } as const;
 
 export class Chains {
@@ -24,8 +26,11 @@ export class Chains {
   readonly #recorder: Recorder;
   readonly #code: CodeCache;
   readonly #stacks: StackReader;
+  readonly #keeps: boolean;
 
-  constructor(target: Target, recorder: Recorder, code: CodeCache, isMemory: IsMemory) {
+  /** `keeps`: whether chains are kept at all; otherwise no stack is read. */
+  constructor(target: Target, recorder: Recorder, code: CodeCache, isMemory: IsMemory, keeps: boolean) {
+    this.#keeps = keeps;
     this.#target = target;
     this.#recorder = recorder;
     this.#code = code;
@@ -34,18 +39,20 @@ export class Chains {
 
   /** Reads where the chain probably lies; to be sent with what else is asked for. */
   async guess(cpu: Cpu): Promise<ChainGuess> {
-    const spans = this.#stacks.guess(cpu);
-    return { spans, reads: spans.length === 0 ? [] : await this.#target.readVirtual(cpu, spans) };
+    const spans = this.#keeps ? this.#stacks.guess(cpu) : [];
+    return spans.length === 0 ? NO_GUESS : { spans, reads: await this.#target.readVirtual(cpu, spans) };
   }
 
   /** The chain, if the guess has all of it and it was seen before. */
   known(registers: Registers, guess: ChainGuess): KnownChain | undefined {
+    if (!this.#keeps) return NOT_KEPT;
     const { sample, missing } = this.#stacks.follow(registers, piecesOf(guess));
     return missing === undefined ? this.#recorder.known(sample) : undefined;
   }
 
   /** The chain, with the code that it leads through: read where it is not known. The guest is halted. */
   async whole(cpu: Cpu, registers: Registers, guess: ChainGuess): Promise<number | undefined> {
+    if (!this.#keeps) return undefined;
     const sample = await this.#stacks.complete(cpu, registers, piecesOf(guess));
     this.#stacks.learn(cpu, sample);
     const stack = this.#recorder.stack(sample);

@@ -29,6 +29,7 @@ import { type SymbolFlags, studyWith } from "./open.ts";
 export interface BlameFlags {
   readonly blame?: boolean;
   readonly blameMaintenance?: boolean;
+  readonly blameBacktraces?: boolean;
   readonly blameUntil?: "after" | "end";
   readonly blameLimit?: number;
   readonly watchWrite?: readonly string[];
@@ -73,13 +74,15 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
 
 /** What is to be watched; undefined when nothing is. Raises `usage`. */
 function blameOf(flags: BlameFlags): BlameOptions | undefined {
-  const { blame = false, blameMaintenance = false, blameUntil, blameLimit, watchWrite = [] } = flags;
+  const { blame = false, blameMaintenance = false, blameBacktraces = true, blameUntil, blameLimit } = flags;
+  const { watchWrite = [] } = flags;
   if (blameMaintenance && !blame) {
     throw new EbscopeError("usage", "Cannot watch TLB maintenance alone: --blame-maintenance goes with --blame");
   }
   if (!blame && watchWrite.length === 0) return undefined;
   return {
-    ...{ tables: blame, maintenance: blameMaintenance, ranges: watchWrite.map(parseRange) },
+    ...{ tables: blame, maintenance: blameMaintenance, backtraces: blameBacktraces },
+    ranges: watchWrite.map(parseRange),
     ...(blameUntil !== undefined && { until: blameUntil }),
     ...(blameLimit !== undefined && { maxEvents: blameLimit }),
   };
@@ -104,9 +107,10 @@ function captureOptions(flags: CaptureFlags): string {
   const { watch, timeout, findTimeout, maxTables, blame, blameMaintenance, blameUntil, blameLimit } = flags;
   const blames = blame ? ` --blame --blame-until ${blameUntil} --blame-limit ${blameLimit}` : "";
   const maintenance = blameMaintenance ? " --blame-maintenance" : "";
+  const backtraces = flags.blameBacktraces === false ? " --no-blame-backtraces" : "";
   const ranges = (flags.watchWrite ?? []).map((range) => ` --watch-write ${range}`).join("");
   const waits = `--watch ${watch} --timeout ${timeout} --find-timeout ${findTimeout}`;
-  return `capture ${waits} --max-tables ${maxTables}${blames}${maintenance}${ranges}`;
+  return `capture ${waits} --max-tables ${maxTables}${blames}${maintenance}${backtraces}${ranges}`;
 }
 
 interface Captured {
