@@ -83,6 +83,8 @@ export class Connection {
   readonly #sendRequest = (bytes: Uint8Array): void => this.#link.send(bytes, true);
   #state: State = { kind: "halted" };
   #lastStop: StopReply | undefined;
+  #resumes = 0;
+  #stop: StopReply | undefined;
   /** Packets of ours that the stub has acknowledged and not answered yet. */
   #acknowledged = 0;
   #outputs = 0;
@@ -142,6 +144,16 @@ export class Connection {
   /** The stop after the last resume; undefined before the first. */
   get lastStop(): StopReply | undefined {
     return this.#lastStop;
+  }
+
+  /** How often the guest was resumed. */
+  get resumes(): number {
+    return this.#resumes;
+  }
+
+  /** The stop that ended the last of them; undefined while the guest runs, before the first, and when the stub refused. */
+  get stop(): StopReply | undefined {
+    return this.#stop;
   }
 
   get ackMode(): AckMode {
@@ -287,6 +299,8 @@ export class Connection {
     if (this.#state.kind === "running") throw new EbscopeError("internal", "Cannot resume the guest: it runs already");
     this.#stops.clear();
     this.#state = { kind: "running" };
+    this.#resumes++;
+    this.#stop = undefined;
     this.#link.send(encodePacket(payload), false);
     this.#link.flush();
   }
@@ -376,6 +390,7 @@ export class Connection {
     this.#unasked = 0;
     this.#strayStops = 0;
     this.#state = { kind: "halted" };
+    this.#stop = stop;
     this.#lastStop = stop ?? this.#lastStop;
     if (stop !== undefined) this.#stops.push(stop);
     else this.#stops.refuse(resumeRefused(payload));

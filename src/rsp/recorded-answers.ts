@@ -43,14 +43,16 @@ export class StubContext {
     else if (changesMachine(payload)) this.changes++;
   }
 
-  /** After the guest ran the stub selects a thread by itself. */
-  resumed(): void {
-    this.#thread = "";
+  /** After the guest ran the stub selects a thread by itself: QEMU the one that it names with SIGTRAP. `stop`: its packet, if it is known. */
+  resumed(stop: string): void {
+    const thread = /^\$T05thread:([^;#]{1,40});/.exec(stop)?.[1];
+    this.#thread = thread === undefined ? "" : `Hg${thread}`;
   }
 }
 
 const READS_REGISTERS = /^[pg]/;
 const READS_MEMORY = /^[mx]/;
+const SELECTS = /^Hg/;
 const REPEATABLE = /^(?:[pgmx]|H|Qqemu\.PhyMemMode:)/;
 const WRITES = /^(?:[MXPG]|qRcmd,)/;
 /** Monitor commands in hex that only look: `info …`, `gva2gpa …`, `gpa2hva …`, `gpa2hpa …`. */
@@ -71,16 +73,16 @@ interface Question {
 export class RecordedAnswers {
   readonly #questions = new Map<string, Question>();
   readonly #memory: RecordedMemory;
-  /** Recorded requests that have not been asked again. */
-  #left: number;
+  /** Recorded requests that have not been asked again. Selections do not count: who knows what is selected need not ask. */
+  #left = 0;
 
   /** `context` is that of the recording at the start of the epoch; it is moved on to its end. */
   constructor(epoch: Epoch, context: StubContext) {
     const changes = context.changes;
     const reads: MemoryQuestion[] = [];
-    this.#left = epoch.requests.length;
     for (const request of epoch.requests) {
       const payload = latin1(request.payload);
+      if (!SELECTS.test(payload)) this.#left++;
       const key = context.keyOf(payload);
       const question = this.#questions.get(key);
       if (question === undefined) this.#questions.set(key, { requests: [request], given: 0, changes: 0 });
@@ -111,7 +113,7 @@ export class RecordedAnswers {
     if (next !== undefined) {
       question.given++;
       question.changes = context.changes;
-      this.#left--;
+      if (!SELECTS.test(payload)) this.#left--;
       return next;
     }
     const repeats = REPEATABLE.test(payload) && question.changes === context.changes;

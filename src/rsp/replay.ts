@@ -42,6 +42,8 @@ async function readTranscriptFile(path: string): Promise<Buffer> {
   }
 }
 
+const DOLLAR = 0x24;
+
 type Handlers = Parameters<Transport["start"]>[0];
 
 export class ReplayTransport implements Transport {
@@ -123,8 +125,9 @@ export class ReplayTransport implements Transport {
       return;
     }
     this.#epoch++;
-    this.#recorded.resumed();
-    this.#client.resumed();
+    const stop = stopOf(resume);
+    this.#recorded.resumed(stop);
+    this.#client.resumed(stop);
     this.#answers = new RecordedAnswers(this.#session.epochs[this.#epoch] as Epoch, this.#recorded);
     this.#answer(resume);
   }
@@ -218,4 +221,10 @@ export class ReplayTransport implements Transport {
 
 function endCause(reason: string | undefined): Error | undefined {
   return reason === undefined ? undefined : Object.assign(new Error(reason), { code: reason });
+}
+
+/** The packet with which the guest's run ended; empty when the recording has none. */
+function stopOf({ parts }: RecordedRequest): string {
+  const pieces = parts.at(-1)?.pieces ?? [];
+  return latin1(pieces.findLast((piece) => piece[0] === DOLLAR) ?? new Uint8Array());
 }

@@ -27,6 +27,7 @@ import { RspMemory } from "./memory/rsp-memory.ts";
 import { readVirtual } from "./memory/virtual-reads.ts";
 import { describe, greet, type Machine, monitor } from "./negotiate.ts";
 import { RegisterBatch } from "./register-batch.ts";
+import { SelectedCpu } from "./selected-cpu.ts";
 import type { Breakpoint, Cpu, OutOfTheWay, SteppedAside, Stop, Target, TargetInfo, Watchpoint } from "./target.ts";
 import { Traps } from "./traps.ts";
 
@@ -149,6 +150,7 @@ class QemuTarget implements Target {
   readonly memory: PhysMemory;
   readonly #connection: Connection;
   readonly #guestMemory: GuestMemory;
+  readonly #selected: SelectedCpu;
   readonly #registers: RegisterBatch;
   readonly #traps: Traps;
   readonly #foundPhysMode: boolean;
@@ -162,7 +164,8 @@ class QemuTarget implements Target {
     this.info = info;
     const stub = { packetSize: info.packetSize, foundPhysMode: foundPhysMode ? "1" : "0" };
     this.#guestMemory = new GuestMemory(new RspMemory(connection, stub), (command) => monitor(connection, command));
-    this.#registers = new RegisterBatch(connection);
+    this.#selected = new SelectedCpu(connection, info.qemuVersion !== undefined);
+    this.#registers = new RegisterBatch(this.#selected);
     this.#traps = new Traps(connection, () => this.interrupt());
     this.#foundPhysMode = foundPhysMode;
     this.#stoppedCpu = info.cpus[0] as Cpu;
@@ -212,11 +215,7 @@ class QemuTarget implements Target {
 
   async readVirtual(cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]> {
     this.#mustBeHeld();
-    return readVirtual(
-      this.#connection,
-      { cpu, packetSize: this.info.packetSize, physMode: this.#foundPhysMode },
-      spans,
-    );
+    return readVirtual(this.#selected, { cpu, packetSize: this.info.packetSize, physMode: this.#foundPhysMode }, spans);
   }
 
   async insertBreakpoint(address: VirtAddr): Promise<Breakpoint> {

@@ -11,9 +11,10 @@ import { bytesOfDigits } from "../base/hex.ts";
 import type { RegisterDefinition, RegisterRead } from "../base/registers.ts";
 import { latin1 } from "../base/text.ts";
 import type { Label } from "../rsp/command.ts";
-import type { BatchRequest, Connection } from "../rsp/connection.ts";
+import type { BatchRequest } from "../rsp/connection.ts";
 import { encodePacket } from "../rsp/packet.ts";
 import { errorReply } from "../rsp/reply.ts";
+import type { SelectedCpu } from "./selected-cpu.ts";
 import type { Cpu } from "./target.ts";
 
 /** Where a register stands in the reply to `g`, in bytes. */
@@ -27,12 +28,6 @@ interface Ask extends BatchRequest {
   readonly index: number | undefined;
 }
 
-interface Plan {
-  readonly asks: readonly Ask[];
-  /** All requests for a vCPU, by its thread. */
-  readonly requests: Map<string, readonly BatchRequest[]>;
-}
-
 const UNREADABLE: RegisterRead = { state: "unreadable" };
 const UNAVAILABLE: RegisterRead = { state: "unavailable" };
 const LOWER_X = 0x78;
@@ -42,20 +37,23 @@ const MOST_REQUESTS = 1 << 14;
 const WORTH_G = 3;
 
 export class RegisterBatch {
-  readonly #connection: Connection;
+  readonly #selected: SelectedCpu;
   /** What `g` holds, by register number; empty while that is not known. */
   #slots: ReadonlyMap<number, Slot> = new Map();
   #generalLength = 0;
   /** What was asked for, by its list: the same lists are asked for again and again. */
-  #plans = new WeakMap<readonly RegisterDefinition[], Plan>();
+  #plans = new WeakMap<readonly RegisterDefinition[], readonly Ask[]>();
 
-  constructor(connection: Connection) {
-    this.#connection = connection;
+  constructor(selected: SelectedCpu) {
+    this.#selected = selected;
   }
 
   /** Asks for the general registers once, to see which they are. */
   async learn(cpu: Cpu, definitions: readonly RegisterDefinition[]): Promise<void> {
-    const [, reply = ""] = await this.#connection.batch([select(cpu), GENERAL], latin1);
+    let reply = "";
+    await this.#selected.batch(cpu, [GENERAL], (bytes) => {
+      reply = latin1(bytes);
+    });
     if (!/^([0-9a-f]{2}|xx)+$/i.test(reply)) return;
     const slots = slotsOf(definitions, reply.length / 2);
     if (slots === undefined) return;
@@ -67,33 +65,28 @@ export class RegisterBatch {
   /** A row a vCPU, in the order of `registers`. */
   async read(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
     const atOnce = Math.max(1, Math.floor(MOST_REQUESTS / (registers.length + 1)));
-    if (cpus.length <= atOnce) return this.#read(cpus, registers);
-    const first = await this.#read(cpus.slice(0, atOnce), registers);
+    const first = await Promise.all(cpus.slice(0, atOnce).map((cpu) => this.#read(cpu, registers)));
+    if (cpus.length <= atOnce) return first;
     return [...first, ...(await this.read(cpus.slice(atOnce), registers))];
   }
 
-  async #read(cpus: readonly Cpu[], registers: readonly RegisterDefinition[]): Promise<RegisterRead[][]> {
-    const { asks, requests: known } = this.#planFor(registers);
-    const rows = cpus.map(() => registers.map(() => UNREADABLE));
-    const requests =
-      cpus.length === 1 ? requestsOf(known, cpus[0] as Cpu, asks) : cpus.flatMap((cpu) => requestsOf(known, cpu, asks));
-    let selected = false;
+  async #read(cpu: Cpu, registers: readonly RegisterDefinition[]): Promise<RegisterRead[]> {
+    const asks = this.#planFor(registers);
+    const row = registers.map(() => UNREADABLE);
     let refused = false;
-    await this.#connection.batch(requests, (reply, i) => {
-      const ask = asks[(i % (asks.length + 1)) - 1];
-      const row = rows[Math.floor(i / (asks.length + 1))] as RegisterRead[];
-      if (ask === undefined) selected = isOk(reply);
-      else if (!selected) return;
-      else if (ask.index === undefined) refused = !this.#placeGeneral(reply, registers, row) || refused;
-      else row[ask.index] = registerRead(reply, registers[ask.index] as RegisterDefinition);
+    await this.#selected.batch(cpu, asks, (reply, i, selected) => {
+      const { index } = asks[i] as Ask;
+      if (!selected) return;
+      if (index === undefined) refused = !this.#placeGeneral(reply, registers, row);
+      else row[index] = registerRead(reply, registers[index] as RegisterDefinition);
     });
-    if (!refused) return rows;
+    if (!refused) return row;
     this.#slots = new Map();
     this.#plans = new WeakMap();
-    return this.#read(cpus, registers);
+    return this.#read(cpu, registers);
   }
 
-  #planFor(registers: readonly RegisterDefinition[]): Plan {
+  #planFor(registers: readonly RegisterDefinition[]): readonly Ask[] {
     const known = this.#plans.get(registers);
     if (known !== undefined) return known;
     const general = registers.filter(({ number }) => this.#slots.has(number));
@@ -102,9 +95,8 @@ export class RegisterBatch {
     registers.forEach((definition, i) => {
       if (!useG || !this.#slots.has(definition.number)) asks.push(askFor(definition, i));
     });
-    const plan: Plan = { asks, requests: new Map() };
-    this.#plans.set(registers, plan);
-    return plan;
+    this.#plans.set(registers, asks);
+    return asks;
   }
 
   /** False when the reply is not what it was. */
@@ -131,26 +123,8 @@ function prepared(payload: string, label: Label): BatchRequest {
   return { payload, packet: encodePacket(payload), label };
 }
 
-function select(cpu: Cpu): BatchRequest {
-  return prepared(`Hg${cpu.thread}`, `selecting vCPU ${cpu.index}`);
-}
-
-function requestsOf(
-  known: Map<string, readonly BatchRequest[]>,
-  cpu: Cpu,
-  asks: readonly Ask[],
-): readonly BatchRequest[] {
-  const requests = known.get(cpu.thread) ?? [select(cpu), ...asks];
-  known.set(cpu.thread, requests);
-  return requests;
-}
-
 function askFor({ number, name }: RegisterDefinition, index: number): Ask {
   return { ...prepared(`p${number.toString(16)}`, () => `reading ${name}`), index };
-}
-
-function isOk(reply: Uint8Array): boolean {
-  return reply.length === 2 && reply[0] === 0x4f && reply[1] === 0x4b;
 }
 
 /** Where each of the first registers stands in so many bytes; undefined when the bytes do not end where a register does. */

@@ -1,5 +1,5 @@
 /**
- * Memory as a vCPU sees it, translated by the stub: `Hg`, then `m` for each piece.
+ * Memory as a vCPU sees it, translated by the stub: an `m` for each piece, with the vCPU selected.
  *
  * The physical memory mode (see rsp-memory.ts) is off between batches unless somebody had left it on before us; then it is taken off here
  * and put back in the same write.
@@ -8,7 +8,8 @@
 import { decodeDigits } from "../../base/hex.ts";
 import type { MemoryRead, VirtSpan } from "../../base/memory.ts";
 import { latin1 } from "../../base/text.ts";
-import type { BatchRequest, Connection } from "../../rsp/connection.ts";
+import type { BatchRequest } from "../../rsp/connection.ts";
+import type { SelectedCpu } from "../selected-cpu.ts";
 import type { Cpu } from "../target.ts";
 
 export interface SeenBy {
@@ -22,7 +23,7 @@ const UNREADABLE: MemoryRead = { state: "unreadable", code: "read-failed" };
 
 /** One answer a span, in their order; one that the stub does not give as asked is unreadable. */
 export async function readVirtual(
-  connection: Connection,
+  stub: SelectedCpu,
   { cpu, packetSize, physMode }: SeenBy,
   spans: readonly VirtSpan[],
 ): Promise<MemoryRead[]> {
@@ -30,13 +31,14 @@ export async function readVirtual(
   if (pieces.length === 0) return [];
   const buffers = spans.map(({ length }) => new Uint8Array(length));
   const results: MemoryRead[] = buffers.map((bytes) => ({ state: "present", bytes }));
-  const before = [...(physMode ? [modeRequest("0")] : []), selection(cpu)];
-  const after = physMode ? [modeRequest("1")] : [];
+  const requests = physMode ? [modeRequest("0"), ...pieces, modeRequest("1")] : pieces;
+  const first = physMode ? 1 : 0;
   let ready = true;
-  await connection.batch([...before, ...pieces, ...after], (reply, i) => {
-    const piece = pieces[i - before.length];
-    if (piece === undefined) ready &&= i >= before.length || latin1(reply) === "OK";
-    else if (!ready || !isPlaced(reply, piece, buffers[piece.span] as Uint8Array)) results[piece.span] = UNREADABLE;
+  await stub.batch(cpu, requests, (reply, i, selected) => {
+    const piece = pieces[i - first];
+    if (piece === undefined) ready &&= i >= first || latin1(reply) === "OK";
+    else if (!ready || !selected || !isPlaced(reply, piece, buffers[piece.span] as Uint8Array))
+      results[piece.span] = UNREADABLE;
   });
   return results;
 }
@@ -60,10 +62,6 @@ function piecesOf({ address, length }: VirtSpan, span: number, most: number): Pi
 
 function isPlaced(reply: Uint8Array, { at, length }: Piece, into: Uint8Array): boolean {
   return reply.length === 2 * length && decodeDigits(reply, into, at);
-}
-
-function selection({ thread, index }: Cpu): BatchRequest {
-  return { payload: `Hg${thread}`, label: () => `selecting vCPU ${index}` };
 }
 
 function modeRequest(mode: string): BatchRequest {
