@@ -71,6 +71,9 @@ const MAX_OUTPUT_DIGITS = 8 << 20;
 const MAX_UNSOLICITED = 100;
 /** As many in a row, with nothing else between them, come from a stub that does not end. */
 const MAX_STRAY_STOPS = 1 << 14;
+/** Stops that are known by their words, and how long those may be. */
+const MAX_READ_STOPS = 32;
+const MAX_KEPT_STOP = 256;
 /** Packets in a row that answer nothing before a stub is called broken: a few come from repairs on a bad line. */
 const MAX_UNASKED = 16;
 
@@ -92,8 +95,8 @@ export class Connection {
   #unasked = 0;
   #strayStops = 0;
   readonly #unsolicited: StopReply[] = [];
-  /** What the last packet that looked like a stop said, and what it was read as. */
-  #readStop: { readonly text: string; readonly stop: StopReply | undefined } = { text: "", stop: undefined };
+  /** What stops were read as, by their words. */
+  readonly #readStops = new Map<string, StopReply>();
   #tellEnd: (reason: EbscopeError) => void = () => undefined;
   /** Resolves when the session is over, with why: nobody need ask for anything to be told. Never rejects. */
   readonly ended = new Promise<EbscopeError>((resolve) => {
@@ -410,12 +413,16 @@ export class Connection {
     }
   }
 
-  /** A packet as a stop reply; undefined when it is none. A guest that stops again and again says the same words each time. */
+  /** A packet as a stop reply; undefined when it is none. A guest that stops again and again says the same few things. */
   #stopOf(payload: Uint8Array): StopReply | undefined {
     if (!STOP_LETTERS.has(payload[0] ?? 0)) return undefined;
     const text = latin1(payload);
-    if (text !== this.#readStop.text) this.#readStop = { text, stop: parseStopReply(text) };
-    return this.#readStop.stop;
+    const known = this.#readStops.get(text);
+    if (known !== undefined) return known;
+    const stop = parseStopReply(text);
+    if (this.#readStops.size >= MAX_READ_STOPS) this.#readStops.clear();
+    if (stop !== undefined && text.length <= MAX_KEPT_STOP) this.#readStops.set(text, stop);
+    return stop;
   }
 
   /** Console output: `O` and hex digits; `OK` is a reply. True when the packet was output. */

@@ -6,9 +6,9 @@ import { currentRegimeName, liveRegimes } from "../../aarch64/regime.ts";
 import { type Regime, regimeKey } from "../../aarch64/regime-model.ts";
 import { pageAddress, pageNumberOf } from "../../aarch64/table-pages.ts";
 import { type TableChange, TableUses } from "../../aarch64/table-uses.ts";
-import { Translator } from "../../aarch64/translate.ts";
+import { type Translation, Translator, type WalkStep } from "../../aarch64/translate.ts";
 import { mapRegime } from "../../aarch64/walk.ts";
-import { type PhysAddr, physPage, rangeContains, type VirtAddr, virt } from "../../base/address.ts";
+import { type PhysAddr, phys, physPage, rangeContains, type VirtAddr, virt } from "../../base/address.ts";
 import type { MemoryRange, PhysMemory } from "../../base/memory.ts";
 import type { Registers } from "../../base/registers.ts";
 import { Shadow } from "./shadow.ts";
@@ -18,6 +18,13 @@ const MAX_ALIASES = 8;
 /** Levels of tables below which nothing can be: more rounds of fetching than that are none of a guest's. */
 const MAX_ROUNDS = 8;
 
+/** Whether a virtual page lies in memory, as long as nothing is written to certain descriptors. */
+interface KnownPage {
+  readonly isMemory: boolean;
+  /** Those on the way; undefined: what is written anywhere may change it. */
+  readonly through: readonly PhysAddr[] | undefined;
+}
+
 export class MachineView {
   readonly shadow = new Shadow();
   readonly #memory: PhysMemory;
@@ -26,8 +33,8 @@ export class MachineView {
   /** The regime that each vCPU executes in. */
   #current: readonly (Regime | undefined)[] = [];
   #uses = new TableUses([], this.shadow);
-  /** Whether virtual pages lie in memory, by regime. */
-  #known = new Map<Regime, Map<VirtAddr, boolean>>();
+  /** Where virtual pages lead, by regime. */
+  #known = new Map<Regime, Map<VirtAddr, KnownPage>>();
 
   constructor(memory: PhysMemory, ranges: readonly MemoryRange[]) {
     this.#memory = memory;
@@ -81,7 +88,9 @@ export class MachineView {
     this.shadow.write(address, value);
     const change = this.#uses.written(address);
     for (const page of change.removed) this.shadow.drop(page);
-    this.#known.clear();
+    for (const known of this.#known.values()) {
+      for (const [page, { through }] of known) if (through?.includes(address) ?? true) known.delete(page);
+    }
     return change;
   }
 
@@ -110,23 +119,28 @@ export class MachineView {
   isMemory(cpu: number, page: VirtAddr): boolean {
     const regime = this.#current[cpu];
     if (regime === undefined) return false;
-    const known = this.#known.get(regime) ?? new Map<VirtAddr, boolean>();
+    const known = this.#known.get(regime) ?? new Map<VirtAddr, KnownPage>();
     this.#known.set(regime, known);
     const before = known.get(page);
-    if (before !== undefined) return before;
-    const physical = this.physical(cpu, page);
-    const is = physical !== undefined && this.#ranges.some((range) => rangeContains(range, physPage(physical), 4096));
-    known.set(page, is);
-    return is;
+    if (before !== undefined) return before.isMemory;
+    const { steps, result } = new Translator(regime, this.shadow).translate(page);
+    const isMemory = result.mapped === true && this.#isMemoryAt(result.pa);
+    known.set(page, { isMemory, through: mayKeep(regime, result) ? steps.map(descriptorOf) : undefined });
+    return isMemory;
   }
 
-  /** Where a virtual address leads for a vCPU; undefined when nowhere, or when that is not known. */
-  physical(cpu: number, address: VirtAddr): PhysAddr | undefined {
-    const regime = this.#current[cpu];
-    if (regime === undefined) return undefined;
-    const { result } = new Translator(regime, this.shadow).translate(address);
-    return result.mapped === true ? result.pa : undefined;
+  #isMemoryAt(address: PhysAddr): boolean {
+    return this.#ranges.some((range) => rangeContains(range, physPage(address), 4096));
   }
+}
+
+/** Whether the steps of a translation are all that it rests on: behind stage 2 there are those to the tables as well. */
+function mayKeep(regime: Regime, { mapped }: Translation): boolean {
+  return mapped === true && regime.behind === undefined;
+}
+
+function descriptorOf({ table, index }: WalkStep): PhysAddr {
+  return phys(table + BigInt(8 * index));
 }
 
 /** The index of the first number that is not below `value`. */

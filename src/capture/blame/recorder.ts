@@ -22,6 +22,8 @@ export class Recorder {
   readonly #events: BlameEvent[] = [];
   readonly #stacks: StackSample[] = [];
   readonly #stackIndex = new Map<string, number>();
+  /** The stack that was known last: most writes come from where the one before did. */
+  #last: { readonly index: number; readonly sample: StackSample } | undefined;
   readonly #contents: Uint8Array[] = [];
   readonly #notes: string[] = [];
   #uncounted = 0;
@@ -74,7 +76,9 @@ export class Recorder {
 
   /** A stack that is kept already, or that is not kept as there are too many different ones: it has no index then. Undefined for a new one. */
   known(sample: StackSample): { readonly index: number | undefined } | undefined {
+    if (this.#last !== undefined && isSame(this.#last.sample, sample)) return this.#last;
     const index = this.#stackIndex.get(keyOf(sample));
+    if (index !== undefined) this.#last = { index, sample };
     return index === undefined && this.#stacks.length < MAX_STACKS ? undefined : { index };
   }
 
@@ -117,4 +121,9 @@ export const NOTHING = { pc: undefined, word: undefined, old: undefined, new: un
 
 function keyOf({ sp, fp, lr, cpsr, words }: StackSample): string {
   return `${sp} ${fp} ${lr} ${cpsr} ${words.join()}`;
+}
+
+function isSame(a: StackSample, b: StackSample): boolean {
+  if (a.sp !== b.sp || a.fp !== b.fp || a.lr !== b.lr || a.cpsr !== b.cpsr) return false;
+  return a.words.length === b.words.length && a.words.every((word, i) => word === b.words[i]);
 }
