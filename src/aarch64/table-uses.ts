@@ -38,6 +38,8 @@ export interface TableUse {
 interface Use extends TableUse {
   /** By entry: the uses that its table descriptor leads to. */
   readonly below: Map<number, readonly PlacedUse[]>;
+  /** Its place among the uses of its page: a page that refers to itself has very many, and they go one by one. */
+  place: number;
   /** What led here leads elsewhere now. */
   gone: boolean;
 }
@@ -144,7 +146,8 @@ export class TableUses {
     for (const { pageNumber, first, count } of parts) {
       const page = this.#locate(regime, pageNumber);
       if (page !== undefined && this.#mayAdd()) {
-        const use: Use = { regime, root, level, first, count, start: at, inherited, below: new Map(), gone: false };
+        const place = this.#uses.get(page)?.length ?? 0;
+        const use = { regime, root, level, first, count, start: at, inherited, below: new Map(), place, gone: false };
         this.#add(page, use);
         placed.push({ page, use });
         this.#entries(page, use);
@@ -180,11 +183,14 @@ export class TableUses {
 
   #remove({ page, use }: PlacedUse): void {
     const uses = this.#uses.get(page);
-    const index = uses?.indexOf(use) ?? -1;
-    if (uses === undefined || index < 0) return;
+    if (uses === undefined || use.gone) return;
     use.gone = true;
     this.#count--;
-    uses.splice(index, 1);
+    const last = uses.pop() as Use;
+    if (last !== use) {
+      uses[use.place] = last;
+      last.place = use.place;
+    }
     if (uses.length === 0) {
       this.#uses.delete(page);
       if (!this.#added.delete(page)) this.#removed.add(page);
