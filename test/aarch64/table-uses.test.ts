@@ -184,7 +184,7 @@ const CASES = ([12, 14, 16] as const).flatMap((granuleBits) => KINDS.map((kind) 
 describe("the tables of live regimes", () => {
   it.each(CASES)("with granules of 2^%i bytes, %s: are after each write what a walk finds", (granuleBits, kind) => {
     let [most, came, went] = [0, 0, 0];
-    for (let seed = 1; seed <= 5; seed++) {
+    for (let seed = 1; seed <= (granuleBits === 12 ? 12 : 4); seed++) {
       const all = randomCase(seed, granuleBits, kind);
       const { source, plans, regimes, random } = all;
       const bigEndian = kind === "big-endian";
@@ -219,8 +219,8 @@ describe("the tables of live regimes", () => {
       expect(uses.overflowed).toBe(false);
     }
     // The writes did something.
-    expect(Math.min(came, went)).toBeGreaterThan(10);
-    expect(most).toBeGreaterThan(10);
+    expect(Math.min(came, went)).toBeGreaterThan(4);
+    expect(most).toBeGreaterThan(4);
   });
 
   it("are no more than are followed, and it is told when there are", () => {
