@@ -19,6 +19,7 @@ export const EVENT_KINDS = [
   "capture.progress",
   "capture.completed",
   "capture.failed",
+  "blame.write",
   "finding",
 ] as const;
 export type EventKind = (typeof EVENT_KINDS)[number];
@@ -29,6 +30,29 @@ const Stop = Type.Object({
   why: Type.Enum(["breakpoint", "interrupt", "step", "attach"]),
 });
 const Failure = Type.Object({ code: Type.String(), message: Type.String() });
+
+/** Writes that one `blame.write` lists at most. */
+export const MAX_WRITES = 256;
+
+/** One write of those that a capture records. */
+export const WriteJson = Type.Object({
+  /** Index of the event in the record, from 0: as in `ebscope blame FILE --json`. */
+  event: Type.Integer(),
+  kind: Type.Enum(["table", "memory", "register", "maintenance"]),
+  cpu: Type.Integer(),
+  /** Of the instruction; null: nobody was seen to do it. */
+  pc: Nullable(Hex),
+  /** Of the doubleword: physical for `table`, virtual for `memory`; null for the others. */
+  address: Nullable(Hex),
+  old: Nullable(Hex),
+  /** The operand of `maintenance`. */
+  new: Nullable(Hex),
+  /** The register, the operation, or the range as it was asked for; null for `table`. */
+  name: Nullable(Type.String()),
+  /** `CpuDxe+0x2638`; null where no image is known at `pc`. */
+  image: Nullable(Type.String()),
+});
+export type WriteJson = Static<typeof WriteJson>;
 
 /** What an event says beside its head, by kind. */
 export const EVENT_DATA = {
@@ -48,6 +72,8 @@ export const EVENT_DATA = {
   "capture.completed": Type.Object({ points: Type.Array(Type.String()), faulted: Type.Boolean() }),
   /** `partial`: what was captured until then is kept. */
   "capture.failed": Type.Object({ ...Failure.properties, partial: Type.Boolean() }),
+  /** What was seen to be written since the last one; `total`: all until now, listed or not. */
+  "blame.write": Type.Object({ writes: Type.Array(WriteJson, { maxItems: MAX_WRITES }), total: Type.Integer() }),
   finding: FindingJson,
 } as const;
 

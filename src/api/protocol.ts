@@ -67,6 +67,17 @@ const HALTED = [...NO_TARGET, "target-busy", ...STUB] as const;
 const STOPPED = [...HALTED, "target-running", "register-missing"] as const;
 const SEARCH = ["no-system-table", "bad-boot-services", "already-exited"] as const;
 
+/** Whose writes a capture records; what `ebscope capture` calls `--blame` and so on. */
+const blameParams = {
+  blame: Type.Optional(Type.Boolean()),
+  blameMaintenance: Type.Optional(Type.Boolean()),
+  blameUntil: Type.Optional(Type.Enum(["after", "end"])),
+  /** As many as a capture file takes. */
+  blameLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 << 22 })),
+  /** `gBS+0xe8`, `0x40000000..0x40001000` */
+  watchWrites: Type.Optional(Type.Array(Type.String({ maxLength: 100 }), { maxItems: 64 })),
+};
+
 export const METHODS = {
   "Bridge.version": {
     summary: "Which bridge this is, and what this connection may do.",
@@ -236,7 +247,7 @@ export const METHODS = {
   },
   "Capture.start": {
     summary:
-      "Captures ExitBootServices of a guest (`handoff`), or what it is like now. Answers at once; the events tell the rest.",
+      "Captures ExitBootServices of a guest (`handoff`), or what it is like now; `blame` and `watchWrites`: with who writes. Answers at once; the events tell the rest.",
     access: "control",
     params: params({
       ...target,
@@ -245,9 +256,10 @@ export const METHODS = {
       timeout: Type.Optional(Seconds),
       findTimeout: Type.Optional(Seconds),
       maxTables: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 << 24 })),
+      ...blameParams,
     }),
     result: CaptureJson,
-    errors: [...HALTED, "store-full"],
+    errors: [...HALTED, "store-full", "usage"],
   },
   "Capture.wait": {
     summary: "Answers when a capture has ended.",

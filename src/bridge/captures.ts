@@ -18,12 +18,13 @@ import type { EventWriter, Happening } from "./event-writer.ts";
 import type { Guest } from "./guest.ts";
 import type { CaptureStore, NewEvent, StoredCapture } from "./ports.ts";
 import { Studies } from "./studies.ts";
-import { takeCapture } from "./take-capture.ts";
+import { blameOf, type TakeOptions, takeCapture } from "./take-capture.ts";
 import { until } from "./until.ts";
+import type { WriteTeller } from "./write-batches.ts";
 
 export interface CapturesOptions {
   readonly store: CaptureStore;
-  readonly writer: Pick<EventWriter, "tell" | "ready">;
+  readonly writer: Pick<EventWriter, "tell" | "ready" | "isHolding">;
   readonly createdBy: string;
 }
 
@@ -43,7 +44,7 @@ const MAX_TEXT = 1_000;
 
 export class Captures {
   readonly #store: CaptureStore;
-  readonly #writer: Pick<EventWriter, "tell" | "ready">;
+  readonly #writer: CapturesOptions["writer"];
   readonly #createdBy: string;
   readonly #studies = new Studies((id) => this.#read(id));
   /** By id; the newest last. */
@@ -58,8 +59,9 @@ export class Captures {
     this.#createdBy = createdBy;
   }
 
-  /** Begins; the events tell the rest. Rejects when the guest is lent or lost, and with `store-full`. */
+  /** Begins; the events tell the rest. Rejects when the guest is lent or lost, and with `usage` and `store-full`. */
   async start(guest: Guest, request: Params<"Capture.start">): Promise<CaptureJson> {
+    const blame = blameOf(request);
     await this.#writer.ready();
     guest.mustBeFree();
     const createdAt = new Date().toISOString();
@@ -71,7 +73,7 @@ export class Captures {
     const taking: Taking = { guest: guest.id, json, cancel: new AbortController(), ended: Promise.resolve() };
     this.#remember(id, taking);
     void this.#tell(taking, { kind: "capture.started", data: {} });
-    taking.ended = this.#take(taking, guest, request);
+    taking.ended = this.#take(taking, guest, { request, blame });
     return json;
   }
 
@@ -135,11 +137,12 @@ export class Captures {
     await Promise.all(all.map(({ ended }) => ended));
   }
 
-  async #take(taking: Taking, guest: Guest, request: Params<"Capture.start">): Promise<void> {
+  async #take(taking: Taking, guest: Guest, asked: Pick<TakeOptions, "request" | "blame">): Promise<void> {
     const outcome = await guest
       .lend(taking.json.capture, (target, onPoint) =>
         takeCapture(target, {
-          ...{ request, onPoint, createdBy: this.#createdBy, signal: taking.cancel.signal },
+          ...{ ...asked, onPoint, createdBy: this.#createdBy, signal: taking.cancel.signal },
+          writes: this.#writesOf(taking),
           onProgress: (text) => void this.#tell(taking, progress(text)),
         }),
       )
@@ -179,6 +182,16 @@ export class Captures {
   async #tellFindings(taking: Taking): Promise<void> {
     const findings = await this.findings(taking.json.capture).catch(() => []);
     await Promise.all(findings.map((data) => this.#tell(taking, { kind: "finding", data })));
+  }
+
+  #writesOf(taking: Taking): WriteTeller {
+    const writer = this.#writer;
+    return {
+      tell: (data) => this.#tell(taking, { kind: "blame.write", data }),
+      get isHolding() {
+        return writer.isHolding;
+      },
+    };
   }
 
   #tell({ guest, json }: Taking, event: Happening): Promise<void> {

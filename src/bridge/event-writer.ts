@@ -46,6 +46,11 @@ export class EventWriter {
     return this.#write();
   }
 
+  /** Whether the log cannot be written, as far as is known: what is told is held. */
+  get isHolding(): boolean {
+    return this.#problem !== undefined;
+  }
+
   /** Rejects with what keeps the log from being written, after another try. */
   async ready(): Promise<void> {
     if (this.#problem !== undefined) await this.#write();

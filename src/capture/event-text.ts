@@ -1,5 +1,6 @@
 /** What happens in a capture session, as a line for people. */
 import { hex } from "../base/hex.ts";
+import { plural } from "../base/text.ts";
 import { statusName } from "../efi/structures.ts";
 import type { BlameSummary } from "./blame/blame-watch.ts";
 import type { CaptureEvent } from "./exit-boot-services.ts";
@@ -30,7 +31,7 @@ function watchedText({ tables, sites, ranges }: BlameSummary): string {
   const parts = [
     ...(tables === undefined ? [] : [`${tables} pages of tables`]),
     ...(sites === 0 ? [] : [`${sites} instructions that write System registers`]),
-    ...(ranges === 0 ? [] : [`${ranges} ranges of memory`]),
+    ...(ranges.length === 0 ? [] : [`${plural(ranges.length, "range")} of memory`]),
   ];
   return parts.length === 0 ? "nobody's writes are watched" : `watching who writes: ${parts.join(", ")}`;
 }

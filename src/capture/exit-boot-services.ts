@@ -21,6 +21,7 @@ import type { EfiTables } from "../efi/tables.ts";
 import type { BlameEvent } from "../snapshot/blame.ts";
 import {
   type Capture,
+  type EfiRoots,
   type ExitAttempt,
   FAULTS_NOT_WATCHED,
   type FoundImage,
@@ -55,7 +56,7 @@ export interface CaptureOptions {
 
 export type CaptureEvent =
   | { readonly kind: "waiting"; readonly why: string }
-  | { readonly kind: "located"; readonly address: bigint; readonly where: string }
+  | { readonly kind: "located"; readonly address: bigint; readonly where: string; readonly roots: EfiRoots }
   | { readonly kind: "called"; readonly attempt: number; readonly from: bigint }
   | { readonly kind: "point"; readonly point: Point; readonly pauseMs: number }
   | { readonly kind: "returned"; readonly status: bigint }
@@ -149,8 +150,9 @@ class Session {
     this.#mapWatch = this.#watchOf(located.getMemoryMap);
     this.#expected.images = located.pages;
     for (const note of located.notes) this.#note(note);
-    this.#tell({ kind: "located", address: located.roots.exitBootServices, where: located.where });
-    await this.#blame?.watchRanges(located.roots);
+    const { roots, where } = located;
+    this.#tell({ kind: "located", address: roots.exitBootServices, where, roots });
+    await this.#watchRanges(roots);
     const deadline = Date.now() + this.#options.timeoutMs;
     for (let attempt = 1; ; attempt++) {
       const frame = await this.#awaitCall(virt(located.roots.exitBootServices), deadline, attempt);
@@ -365,10 +367,16 @@ class Session {
     if (lost !== undefined) throw lost;
   }
 
+  async #watchRanges(roots: EfiRoots): Promise<void> {
+    if (this.#blame === undefined || (this.#options.blame?.ranges ?? []).length === 0) return;
+    await this.#blame.watchRanges(roots);
+    this.#tell({ kind: "blame", watched: this.#blame.watched });
+  }
+
   async #beginBlame(point: Point): Promise<void> {
     if (this.#blame === undefined) return;
     await this.#blame.begin(point, this.#points.length - 1, this.#extents());
-    this.#tell({ kind: "blame", watched: this.#blame.watched });
+    if (this.#options.blame?.tables) this.#tell({ kind: "blame", watched: this.#blame.watched });
   }
 
   /** Who wrote what is different at a point; the watch ends where it was asked to. */

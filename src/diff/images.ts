@@ -6,13 +6,13 @@ import { type Capture, pointPages } from "../snapshot/model.ts";
 import { pageMemory } from "../snapshot/page-memory.ts";
 
 /** Those of its first point with a list (later the firmware's memory is reused), and all found elsewhere; by ascending base. */
-export async function capturedImages(capture: Capture): Promise<readonly ImageDetails[]> {
+export async function capturedImages(capture: Pick<Capture, "efi" | "points">): Promise<readonly ImageDetails[]> {
   const listed = await listedImages(capture);
   const found = await foundImages(capture);
   return [...listed, ...found].sort((a, b) => (a.base < b.base ? -1 : 1));
 }
 
-async function listedImages(capture: Capture): Promise<readonly ImageDetails[]> {
+async function listedImages(capture: Pick<Capture, "efi" | "points">): Promise<readonly ImageDetails[]> {
   if (capture.efi === undefined) return [];
   for (const point of capture.points) {
     const memory = pageMemory(pointPages(point));
@@ -24,7 +24,7 @@ async function listedImages(capture: Capture): Promise<readonly ImageDetails[]> 
 }
 
 /** Each once, as the first point with it shows its header; images of two points may have one base. */
-async function foundImages(capture: Capture): Promise<readonly ImageDetails[]> {
+async function foundImages(capture: Pick<Capture, "points">): Promise<readonly ImageDetails[]> {
   const images = new Map<string, ImageDetails>();
   for (const point of capture.points.filter(({ images }) => images.length > 0)) {
     for (const image of await readFoundImages(pageMemory(pointPages(point)), point.images)) {

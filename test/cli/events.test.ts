@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type BridgeEvent, EVENT_KINDS, type EventKind } from "../../src/api/events.ts";
+import { type BridgeEvent, EVENT_KINDS, type EventKind, type WriteJson } from "../../src/api/events.ts";
 import type { SideJson } from "../../src/api/schemas.ts";
 import { renderEvent } from "../../src/cli/render/events.ts";
 import { hostileStrings } from "../report/hostile-text.ts";
@@ -38,6 +38,11 @@ function mapping(va: bigint, before: SideJson | null, after: SideJson | null): M
   const kind = before === null ? "added" : after === null ? "removed" : "changed";
   const range = { va: `0x${va.toString(16)}`, size: "0x3000", before, after };
   return { regime: "EL1&0", kind, ...range, owner: null, expected: null, memoryType: null };
+}
+
+function write(more: Partial<WriteJson>): WriteJson {
+  const who = { event: 0, kind: "table", cpu: 0, pc: "0x1000" } as const;
+  return { ...who, address: "0x47fff000", old: "0x1", new: "0x2", name: null, image: null, ...more };
 }
 
 describe("an event as lines", () => {
@@ -156,6 +161,38 @@ describe("an event as lines", () => {
   });
 });
 
+describe("writes", () => {
+  const writes = [
+    write({ event: 1, image: "CpuDxe+0x2638" }),
+    write({ event: 2, image: "CpuDxe+0x2638" }),
+    write({ event: 3, kind: "register", pc: "0x2000", name: "SCTLR_EL1", address: null, old: null }),
+    write({ event: 4, kind: "memory", pc: null, name: "gBS+0xe8" }),
+  ];
+
+  it("are counted by the instruction that did them", () => {
+    expect(lines("blame.write", { writes, total: 1204 })).toEqual([
+      "4 writes, 1,204 until now",
+      "  2×  table      CpuDxe+0x2638",
+      "  1×  SCTLR_EL1  0x2000",
+      "  1×  gBS+0xe8   nobody was seen",
+    ]);
+  });
+
+  it("are listed one by one with --all", () => {
+    expect(lines("blame.write", { writes: writes.slice(1, 3), total: 3 }, true)).toEqual([
+      "2 writes, 3 until now",
+      "  vCPU 0  table      0x47fff000  0x1 → 0x2  CpuDxe+0x2638",
+      "  vCPU 0  SCTLR_EL1              ? → 0x2    0x2000",
+    ]);
+  });
+
+  it("of more than eight instructions are cut, and told as a number when they are only counted", () => {
+    const many = Array.from({ length: 11 }, (_, i) => write({ event: i, pc: `0x${i + 1}000` }));
+    expect(lines("blame.write", { writes: many, total: 11 }).slice(9)).toEqual(["  … 3 instructions more: --all"]);
+    expect(lines("blame.write", { writes: [], total: 30_000 })).toEqual(["writes are only counted now: 30,000"]);
+  });
+});
+
 describe("strings of a guest", () => {
   const fields = (text: string) => [{ name: text, before: "0x0", after: "0x1", meaning: text }];
   const dataOf = (text: string): { readonly [K in EventKind]: Data<K> } => ({
@@ -174,6 +211,10 @@ describe("strings of a guest", () => {
     "capture.progress": { text },
     "capture.completed": { points: [text, text], faulted: true },
     "capture.failed": { code: text, message: text, partial: true },
+    "blame.write": {
+      writes: [{ ...write({}), pc: text, address: text, old: text, new: text, name: text, image: text }],
+      total: 1,
+    },
     finding: { rule: text, severity: "warning", title: text, evidence: [text] },
   });
 

@@ -54,7 +54,7 @@ export interface BlameSummary {
   readonly tables: number | undefined;
   /** Instructions that write System registers, or maintain. */
   readonly sites: number;
-  readonly ranges: number;
+  readonly ranges: readonly WatchedRange[];
 }
 
 export interface BlameEvents {
@@ -100,7 +100,7 @@ export class BlameWatch {
 
   get watched(): BlameSummary {
     const tables = this.#tables?.watched ? this.#watchpoints.tablePages.length : undefined;
-    return { tables, sites: this.#registers.count, ranges: this.#watchpoints.ranges.length };
+    return { tables, sites: this.#registers.count, ranges: this.#watchpoints.ranges };
   }
 
   record(): BlameRecord {

@@ -3,7 +3,7 @@
 import { EbscopeError, type ErrorCode } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
 import type { BlameOptions } from "../../capture/blame/blame-watch.ts";
-import { parseRange } from "../../capture/blame/ranges.ts";
+import { type BlameRequest, requestedBlame } from "../../capture/blame/requested.ts";
 import { captureEventText } from "../../capture/event-text.ts";
 import type { CaptureOutcome } from "../../capture/exit-boot-services.ts";
 import { captureExitBootServices } from "../../capture/exit-boot-services.ts";
@@ -26,12 +26,7 @@ import type { Gate, GateFlags } from "./check.ts";
 import { printDiff } from "./diff.ts";
 import { type SymbolFlags, studyWith } from "./open.ts";
 
-export interface BlameFlags {
-  readonly blame?: boolean;
-  readonly blameMaintenance?: boolean;
-  readonly blameBacktraces?: boolean;
-  readonly blameUntil?: "after" | "end";
-  readonly blameLimit?: number;
+export interface BlameFlags extends Omit<BlameRequest, "watchWrites"> {
   readonly watchWrite?: readonly string[];
 }
 
@@ -59,7 +54,7 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
   if (flags.keep && !launching) {
     throw new EbscopeError("usage", "Cannot keep a guest that was not launched: --keep goes with -- COMMAND");
   }
-  const blame = blameOf(flags);
+  const blame = requestedBlame({ ...flags, watchWrites: flags.watchWrite ?? [] });
   const gate = await gateOf(flags);
   await checkWritable(flags.out ?? DEFAULT_OUT);
   const recording = openRecording(flags, captureOptions(flags));
@@ -70,22 +65,6 @@ export async function captureCommand(command: readonly string[], flags: CaptureF
   ).finally(() => recording.close());
   if (kept !== undefined) tell(flags, kept);
   return finish(outcome, flags, gate);
-}
-
-/** What is to be watched; undefined when nothing is. Raises `usage`. */
-function blameOf(flags: BlameFlags): BlameOptions | undefined {
-  const { blame = false, blameMaintenance = false, blameBacktraces = true, blameUntil, blameLimit } = flags;
-  const { watchWrite = [] } = flags;
-  if (blameMaintenance && !blame) {
-    throw new EbscopeError("usage", "Cannot watch TLB maintenance alone: --blame-maintenance goes with --blame");
-  }
-  if (!blame && watchWrite.length === 0) return undefined;
-  return {
-    ...{ tables: blame, maintenance: blameMaintenance, backtraces: blameBacktraces },
-    ranges: watchWrite.map(parseRange),
-    ...(blameUntil !== undefined && { until: blameUntil }),
-    ...(blameLimit !== undefined && { maxEvents: blameLimit }),
-  };
 }
 
 /** The policy is read before the guest is booted. */

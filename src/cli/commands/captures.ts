@@ -81,7 +81,7 @@ function unreadable(path: string, why: string, cause?: unknown): EbscopeError {
 
 function describe(store: DurableCaptureStore): Promise<CaptureJson[]> {
   // Nothing happens here that could be told of.
-  const writer = { tell: async () => undefined, ready: async () => undefined };
+  const writer = { tell: async () => undefined, ready: async () => undefined, isHolding: false };
   return new Captures({ store, writer, createdBy: CREATED_BY }).list();
 }
 

@@ -5,6 +5,7 @@ import type { FindingJson, SideJson } from "../../api/schemas.ts";
 import { hex16, roughSize, sizeText } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import { style, table } from "./style.ts";
+import { writeLines } from "./writes.ts";
 
 export interface EventOptions {
   /** Registers of all classes, and every run of mappings. */
@@ -48,6 +49,8 @@ function linesOf(event: BridgeEvent, options: EventOptions): string[] {
       return registerLines(event.data.registers, options.all);
     case "mappings.changed":
       return mappingLines(event.data, options.all);
+    case "blame.write":
+      return writeLines(event.data, options.all);
     case "finding":
       return [findingText(event.data)];
     case "capture.started":
