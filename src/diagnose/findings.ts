@@ -35,6 +35,7 @@ import {
 } from "./rules/instruction.ts";
 import { tableMemoryReused } from "./rules/lost-tables.ts";
 import { vectorsUnusable } from "./rules/lost-vectors.ts";
+import { breakBeforeMakeMissing, tlbMaintenanceMissing } from "./rules/maintenance.ts";
 import {
   nullPageMapped,
   reusableMemory,
@@ -90,6 +91,8 @@ const OTHERS = {
   "not-mapped-as-needed": notMappedAsNeeded,
   "control-register-changed": controlRegisterChanged,
   "unexpected-mapping-change": unexpectedMappingChange,
+  "tlb-maintenance-missing": tlbMaintenanceMissing,
+  "break-before-make-missing": breakBeforeMakeMissing,
   "wx-mapping": wxMapping,
   "null-page-mapped": nullPageMapped,
   "runtime-code-not-executable": runtimeCodeNotExecutable,

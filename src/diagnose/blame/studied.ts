@@ -1,5 +1,12 @@
 /** What a capture's record of writes says, worked out when it is first asked for: a capture that has none, or is not asked, pays nothing. */
-import { ByEvent, eventOfPoint, type Replay, replayBlame } from "../../blame/index.ts";
+import {
+  ByEvent,
+  eventOfPoint,
+  type MaintenanceGaps,
+  maintenanceGaps,
+  type Replay,
+  replayBlame,
+} from "../../blame/index.ts";
 import { type BlameRecord, WATCH_ENDED } from "../../snapshot/blame.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import type { Names } from "../names.ts";
@@ -12,6 +19,7 @@ export class StudiedBlame {
   #replay: Replay | undefined;
   #byEvent: ByEvent | undefined;
   #writers: Writers | undefined;
+  #maintenance: { readonly gaps: MaintenanceGaps | undefined } | undefined;
 
   constructor(capture: Capture, record: BlameRecord, names: Names) {
     this.#capture = capture;
@@ -42,6 +50,12 @@ export class StudiedBlame {
       const why = this.record.notes[Number(this.record.events[event]?.address)] ?? "";
       return why === WATCH_ENDED ? [] : [{ event, why }];
     });
+  }
+
+  /** TLB maintenance that was not seen; undefined when nobody watched for it. */
+  get maintenance(): MaintenanceGaps | undefined {
+    this.#maintenance ??= { gaps: maintenanceGaps(this.replay) };
+    return this.#maintenance.gaps;
   }
 
   get writers(): Writers {
