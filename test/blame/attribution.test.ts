@@ -3,7 +3,7 @@ import { attribute, type DifferenceBlame, replayBlame } from "../../src/blame/in
 import { type Difference, diffPoints } from "../../src/diff/diff.ts";
 import type { BlameEvent } from "../../src/snapshot/blame.ts";
 import type { Point } from "../../src/snapshot/model.ts";
-import type { RecordedGuest, RecordParts } from "../support/recorded-guest.ts";
+import { encodingOfRegister, type RecordedGuest, type RecordParts } from "../support/recorded-guest.ts";
 import { LEVEL_1, LEVEL_2, leafOf, NEVER, pageAt, READ_ONLY, SPARE, smallGuest } from "../support/small-guest.ts";
 
 const RAM = 0x4000_0000n;
@@ -233,6 +233,21 @@ describe("registers", () => {
       ({ change, by, unattributed }) => `${change.cpu} ${change.name} ${by?.map(({ pc }) => hex(pc))} ${unattributed}`,
     );
     expect(text).toEqual(["0 VBAR_EL1 0xa0 false", "1 MAIR_EL1 0xe0 true", "1 VBAR_EL1 0xb0,0xc0 false"]);
+  });
+
+  it("belong bit by bit to the last write that changed the bit", async () => {
+    const guest = smallGuest();
+    guest.point("a");
+    guest.setRegister("MAIR_EL1", 0x0000_00ff_0044_00ffn, { pc: 0xa0n });
+    // By code that was not watched: it is found before the next write that is.
+    guest.setRegister("MAIR_EL1", 0x0000_04ff_0044_00ffn, { missed: true });
+    const found = { old: 0x0000_00ff_0044_00ffn, new: 0x0000_04ff_0044_00ffn };
+    guest.event("unseen-register", encodingOfRegister("MAIR_EL1"), found);
+    guest.setRegister("MAIR_EL1", 0x0004_04ff_0044_00ffn, { pc: 0xb0n });
+    guest.point("b");
+    const [mair] = (await blamed(guest))?.registers ?? [];
+    expect(mair?.by?.map(({ pc }) => pc)).toEqual([0xa0n, 0xb0n]);
+    expect([mair?.unattributed, mair?.unseenBits]).toEqual([true, 0x0000_0400_0000_0000n]);
   });
 
   it("that code computes with are watched for by nobody", async () => {

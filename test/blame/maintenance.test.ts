@@ -94,6 +94,17 @@ describe("a changed descriptor", () => {
     );
   });
 
+  it("that was a table is covered by TLBI VAE1 of one of its pages, but not by VALE1", () => {
+    const unlink =
+      (encoding: bigint) =>
+      (guest: RecordedGuest): void => {
+        guest.write(LEVEL_2, 0n);
+        invalidate(guest, encoding, VA >> 12n);
+      };
+    expect(gaps(unlink(VAE1))).toEqual([]);
+    expect(gaps(unlink(VALE1))).toHaveLength(1);
+  });
+
   it("that is used before a TLBI is told of with its use", () => {
     const steps = (guest: RecordedGuest): void => {
       flip(guest);
@@ -148,6 +159,16 @@ describe("break-before-make", () => {
   ])("is asked for by %s", (_, value, why) => {
     expect(gaps(direct(value))).toEqual([
       `no-break-before-make 1 0x1000 undefined ${why}, and it was valid all the time`,
+    ]);
+  });
+
+  it("is asked for by a mapping of one ASID that becomes a global one", () => {
+    const steps = (guest: RecordedGuest): void => {
+      direct(notGlobal(OLD))(guest);
+      direct(OLD)(guest);
+    };
+    expect(gaps(steps)).toEqual([
+      "no-break-before-make 3 0x1000 undefined a mapping of one ASID became a global one, and it was valid all the time",
     ]);
   });
 
