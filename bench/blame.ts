@@ -13,7 +13,7 @@ import { captureExitBootServices } from "../src/capture/exit-boot-services.ts";
 import type { BlameEvent } from "../src/snapshot/blame.ts";
 import { attachQemu } from "../src/target/qemu.ts";
 import { bareBurst, type Setting, settingOf } from "./lib/bare-blame.ts";
-import { type Burst, type BurstGuest, burstGuest } from "./lib/burst.ts";
+import { type Burst, type BurstGuest, burstGuest, JUST_LAUNCHED } from "./lib/burst.ts";
 import { Wire } from "./lib/ebscope.ts";
 import { flags } from "./lib/flags.ts";
 import { type Contender, race, ratio } from "./lib/race.ts";
@@ -64,7 +64,7 @@ function contender(name: string, work: (guest: BurstGuest) => Promise<readonly n
 /** What each store took, in milliseconds, from one event to the next: but for the first. */
 async function ebscopeBurst(guest: BurstGuest, blame: BlameOptions, wire?: Wire): Promise<readonly number[]> {
   const seen: { readonly event: BlameEvent; readonly at: number }[] = [];
-  const target = await attachQemu(guest.address, wire === undefined ? {} : { taps: [wire] });
+  const target = await attachQemu(guest.address, { ...JUST_LAUNCHED, ...(wire !== undefined && { taps: [wire] }) });
   const { error } = await captureExitBootServices(target, "bench", {
     blame,
     watchMs: WATCH_MS,
@@ -97,7 +97,7 @@ async function firstBurst(): Promise<{ readonly burst: Burst; readonly setting: 
 /** What a guest prints that runs from reset to its end without anybody looking. */
 async function consoleUnwatched(): Promise<readonly string[]> {
   await using guest = await burstGuest(flags.qemu, STORES);
-  const target = await attachQemu(guest.address);
+  const target = await attachQemu(guest.address, JUST_LAUNCHED);
   await target.resume();
   await target.release(true);
   await guest.over();

@@ -10,7 +10,7 @@ import { registersOf } from "../../src/base/registers.ts";
 import { locateExitBootServices } from "../../src/capture/locate.ts";
 import type { Target } from "../../src/target/target.ts";
 import { BareSocket } from "./bare-socket.ts";
-import type { Burst, BurstGuest } from "./burst.ts";
+import { type Burst, type BurstGuest, JUST_LAUNCHED } from "./burst.ts";
 import { withTarget } from "./ebscope.ts";
 import { framed } from "./packets.ts";
 
@@ -38,7 +38,7 @@ export function settingOf(packets: readonly Buffer[], { at }: Burst): Setting {
 
 /** What each stop of the burst took, in milliseconds, but for the first and the last. The guest runs on unhindered afterwards. */
 export async function bareBurst(guest: BurstGuest, { pc, at, count }: Burst, setting: Setting): Promise<number[]> {
-  await withTarget(guest.address, (target) => toFirstStore(target, virt(pc)));
+  await withTarget(guest.address, (target) => toFirstStore(target, virt(pc)), JUST_LAUNCHED);
   const socket = await BareSocket.open(guest.address);
   await socket.exchange([...setting.traps, "c"].map(framed));
   const page = watchpointOf(at).slice(1);

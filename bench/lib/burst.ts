@@ -13,6 +13,8 @@ const AAVMF = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd";
 const APPLICATION = join(ROOT, "examples/guests/blame/blame.efi");
 const OVER = "blame: done";
 const MOST_MS = 300_000;
+/** The stub has its socket a moment before it listens. */
+export const JUST_LAUNCHED = { connectRetryMs: 5_000 };
 
 /** What the guest says of its burst. */
 export interface Burst {
