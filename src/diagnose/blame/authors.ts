@@ -1,5 +1,5 @@
 /** The changes of a difference with those who made them, by name. */
-import { type Author, attribute } from "../../blame/index.ts";
+import type { Author } from "../../blame/index.ts";
 import type { Difference } from "../../diff/diff.ts";
 import type { MappingChange } from "../../diff/mappings.ts";
 import type { RegisterChange } from "../../diff/registers.ts";
@@ -40,7 +40,7 @@ const NOBODY_WATCHED: ChangeAuthors = { by: undefined, isUnattributed: false, un
 /** Undefined for a capture without a record of writes. */
 export async function authorsOf({ blame }: Study, difference: Difference): Promise<DifferenceAuthors | undefined> {
   if (blame === undefined) return undefined;
-  const found = attribute(difference, blame.replay);
+  const found = blame.attribution(difference);
   if (found === undefined) {
     return {
       mappings: new Map(difference.mappings.map((change) => [change, NOBODY_WATCHED])),

@@ -1,12 +1,15 @@
 /** What a capture's record of writes says, worked out when it is first asked for: a capture that has none, or is not asked, pays nothing. */
 import {
+  attribute,
   ByEvent,
+  type DifferenceBlame,
   eventOfPoint,
   type MaintenanceGaps,
   maintenanceGaps,
   type Replay,
   replayBlame,
 } from "../../blame/index.ts";
+import type { Difference } from "../../diff/diff.ts";
 import { type BlameRecord, WATCH_ENDED } from "../../snapshot/blame.ts";
 import type { Capture, Point } from "../../snapshot/model.ts";
 import type { Names } from "../names.ts";
@@ -19,6 +22,7 @@ export class StudiedBlame {
   #replay: Replay | undefined;
   #byEvent: ByEvent | undefined;
   #writers: Writers | undefined;
+  readonly #attributed = new WeakMap<Difference, { readonly blame: DifferenceBlame | undefined }>();
   #maintenance: { readonly gaps: MaintenanceGaps | undefined } | undefined;
 
   constructor(capture: Capture, record: BlameRecord, names: Names) {
@@ -50,6 +54,13 @@ export class StudiedBlame {
       const why = this.record.notes[Number(this.record.events[event]?.address)] ?? "";
       return why === WATCH_ENDED ? [] : [{ event, why }];
     });
+  }
+
+  /** Who made each change of a difference; undefined when nobody watched from its first point to its second. */
+  attribution(difference: Difference): DifferenceBlame | undefined {
+    const known = this.#attributed.get(difference) ?? { blame: attribute(difference, this.replay) };
+    this.#attributed.set(difference, known);
+    return known.blame;
   }
 
   /** TLB maintenance that was not seen; undefined when nobody watched for it. */

@@ -6,6 +6,7 @@ import { hex } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import { type Difference, isCall } from "../../diff/diff.ts";
 import { isKnownChange, type RegisterChange } from "../../diff/registers.ts";
+import { mappingAuthors, registerAuthors } from "./blamed.ts";
 import type { Facts, Verdict } from "./rule.ts";
 
 /** Runs that one finding lists. */
@@ -22,14 +23,15 @@ export function capturePartial({ study: { capture } }: Facts): Verdict | undefin
 }
 
 /** SCTLR_ELx.M of the regime that executes 1 → 0 between the points around the call. */
-export function mmuOffAcrossCall({ difference }: Facts): Verdict | undefined {
+export function mmuOffAcrossCall(facts: Facts): Verdict | undefined {
+  const { difference } = facts;
   const off = (difference?.registers ?? []).filter((change) => isMmuOff(difference, change));
   const [first] = off;
   if (first === undefined) return undefined;
   return {
     severity: "warning",
     title: `The MMU was turned off across the call: ${first.name}.M of vCPU ${first.cpu} went from 1 to 0.`,
-    evidence: off.map(registerLine),
+    evidence: off.map((change) => registerLine(change, facts)),
   };
 }
 
@@ -41,11 +43,14 @@ function isMmuOff(difference: Difference | undefined, { cpu, name, before, after
   return cpu === caller.cpu && name === control && bit(before, 0) && !bit(after, 0);
 }
 
-function registerLine({ cpu, name, before, after }: RegisterChange): string {
-  return `vCPU ${cpu} ${printable(name, 40)}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}`;
+function registerLine(change: RegisterChange, facts: Facts): string {
+  const { cpu, name, before, after } = change;
+  const by = registerAuthors(facts)(facts.difference?.registers.indexOf(change) ?? -1);
+  return `vCPU ${cpu} ${printable(name, 40)}: ${hex(before ?? 0n)} → ${hex(after ?? 0n)}${by}`;
 }
 
-export function controlRegisterChanged({ difference }: Facts): Verdict | undefined {
+export function controlRegisterChanged(facts: Facts): Verdict | undefined {
+  const { difference } = facts;
   const changed = (difference?.registers ?? []).filter(
     (change) => change.class === "control" && isKnownChange(change) && !isMmuOff(difference, change),
   );
@@ -53,22 +58,27 @@ export function controlRegisterChanged({ difference }: Facts): Verdict | undefin
   return {
     severity: isCall(difference) ? "warning" : "info",
     title: `${plural(changed.length, "control register")} changed.`,
-    evidence: changed.map(registerLine),
+    evidence: changed.map((change) => registerLine(change, facts)),
   };
 }
 
-export function unexpectedMappingChange({ difference }: Facts): Verdict | undefined {
+export function unexpectedMappingChange(facts: Facts): Verdict | undefined {
+  const { difference } = facts;
   // Of a regime that translates no more, every address has changed: that is another rule's.
   const runs = (difference?.mappings ?? []).filter(
     ({ expected, regime }) =>
       expected === null && difference?.after.regime(regime).enabled === difference?.before.regime(regime).enabled,
   );
   if (difference === undefined || runs.length === 0 || !isCall(difference)) return undefined;
+  const by = mappingAuthors(facts);
   return {
     severity: "warning",
     title: `${plural(runs.length, "run")} of mappings changed in a way that ExitBootServices is not known to do.`,
     evidence: [
-      ...runs.slice(0, MAX_RUNS).map(({ regime, kind, va, size }) => `${regime} ${hex(va)} + ${hex(size)} ${kind}`),
+      ...runs.slice(0, MAX_RUNS).map((run) => {
+        const { regime, kind, va, size } = run;
+        return `${regime} ${hex(va)} + ${hex(size)} ${kind}${by(difference.mappings.indexOf(run))}`;
+      }),
       ...(runs.length > MAX_RUNS ? [`… and ${runs.length - MAX_RUNS} more`] : []),
     ],
   };
