@@ -1,6 +1,6 @@
 /** The tables that are in use, write by write: what each write does to them, and which pages have to be watched from then on. */
 import { descriptorKind, INVALID, outputPage, TABLE } from "../../aarch64/descriptor.ts";
-import { LAST_LEVEL, type TableFormat } from "../../aarch64/granule.ts";
+import { LAST_LEVEL } from "../../aarch64/granule.ts";
 import { pageAddress } from "../../aarch64/table-pages.ts";
 import type { TableUse } from "../../aarch64/table-uses.ts";
 import { PAGE_SIZE, type PhysAddr, physPage } from "../../base/address.ts";
@@ -31,7 +31,7 @@ export class LiveTables {
   /** Whether tables have come or gone, or can be written to at other addresses, since the watchpoints were placed. */
   #moved = false;
   #refused = false;
-  #overflowTold = false;
+  readonly #told = new Set<string>();
 
   constructor({ target, recorder, watchpoints, view, onLapse }: LiveTablesParts) {
     this.#target = target;
@@ -50,18 +50,24 @@ export class LiveTables {
   async place(): Promise<void> {
     if (this.#refused) return;
     this.#moved = false;
-    if (this.#view.uses.overflowed && !this.#overflowTold) {
-      this.#overflowTold = true;
-      this.#onLapse("There are more uses of tables than are followed.");
-    }
+    if (this.#view.uses.overflowed) this.#lapse("There are more uses of tables than are followed.");
+    const { places, cut } = this.#view.aliases();
+    if (cut) this.#lapse("Tables can be written to at more addresses than are watched.");
     try {
-      const left = await this.#watchpoints.placeTables(this.#view.aliases());
-      if (left > 0) this.#onLapse(`${left} pages of tables are more than can be watched.`);
+      const left = await this.#watchpoints.placeTables(places);
+      if (left > 0) this.#lapse("There are more pages of tables than are watched.");
     } catch (error) {
       if (!isRefusal(error)) throw error;
       this.#refused = true;
       this.#onLapse(`Who writes to the tables cannot be seen: the stub takes no watchpoints (${error.message}).`);
     }
+  }
+
+  /** Told once: a guest may change its tables without end. */
+  #lapse(why: string): void {
+    if (this.#told.has(why)) return;
+    this.#told.add(why);
+    this.#onLapse(why);
   }
 
   /** Whether these writes bring no table and take none, and let none be written to at another address. `values`: what they will hold, if known. */
@@ -72,8 +78,8 @@ export class LiveTables {
       if (value === undefined) return false;
       const old = this.#view.shadow.word(table) ?? 0n;
       const uses = this.#view.uses.usesOf(physPage(table));
-      const links = uses.some((use) => isTable(old, use) || isTable(value, use));
-      return !links && !uses.some((use) => this.#mapsTables(value, use));
+      const tells = (use: TableUse): boolean => isTable(old, use) || isTable(value, use) || use.regime.bigEndian;
+      return !uses.some((use) => tells(use) || this.#mapsTables(old, use) || this.#mapsTables(value, use));
     });
   }
 
@@ -86,15 +92,17 @@ export class LiveTables {
 
   #change(address: PhysAddr, value: bigint): void {
     const uses = this.#view.uses.usesOf(physPage(address));
-    const maps = uses.some((use) => this.#mapsTables(value, use));
+    const old = this.#view.shadow.word(address) ?? 0n;
+    // A page that a leaf does not map any more is not to be watched there either: something else may be.
+    const maps = uses.some((use) => this.#mapsTables(old, use) || this.#mapsTables(value, use));
     const { added, removed } = this.#view.written(address, value);
     this.#moved ||= maps || added.length > 0 || removed.length > 0;
   }
 
   /** Whether a leaf may lead to a page of a table. */
-  #mapsTables(value: bigint, { level, root }: TableUse): boolean {
+  #mapsTables(value: bigint, { level, root, regime }: TableUse): boolean {
     const { format } = root;
-    const [low, high] = halves(value);
+    const [low, high] = halves(value, regime.bigEndian);
     const kind = descriptorKind(low, level, format);
     if (kind === INVALID || kind === TABLE) return false;
     if (level < LAST_LEVEL || format.granuleBits !== 12) return true;
@@ -155,10 +163,13 @@ export class LiveTables {
   }
 }
 
-function isTable(value: bigint, { level, root }: { level: number; root: { format: TableFormat } }): boolean {
-  return level < LAST_LEVEL && descriptorKind(halves(value)[0], level, root.format) === TABLE;
+function isTable(value: bigint, { level, root, regime }: TableUse): boolean {
+  return level < LAST_LEVEL && descriptorKind(halves(value, regime.bigEndian)[0], level, root.format) === TABLE;
 }
 
-function halves(value: bigint): readonly [number, number] {
-  return [Number(value & 0xffff_ffffn), Number(value >> 32n)];
+/** Of a descriptor as it was read from memory. */
+function halves(value: bigint, bigEndian: boolean): readonly [number, number] {
+  const view = new DataView(new ArrayBuffer(8));
+  view.setBigUint64(0, value, true);
+  return bigEndian ? [view.getUint32(4), view.getUint32(0)] : [view.getUint32(0, true), view.getUint32(4, true)];
 }

@@ -15,6 +15,8 @@ import { Shadow } from "./shadow.ts";
 
 /** Virtual addresses at which one page is watched. */
 const MAX_ALIASES = 8;
+/** Virtual pages of which it is remembered whether they lie in memory, a regime. */
+const MAX_KNOWN = 4_096;
 /** Levels of tables below which nothing can be: more rounds of fetching than that are none of a guest's. */
 const MAX_ROUNDS = 8;
 
@@ -94,10 +96,15 @@ export class MachineView {
     return change;
   }
 
-  /** Where each page of a table can be written to: virtual addresses by page, as the tables are now. */
-  aliases(): ReadonlyMap<PhysAddr, readonly VirtAddr[]> {
+  /**
+   * Where each page of a table in memory can be written to: virtual addresses by page, as the tables are now. `cut`: whether there are more. What
+   * is no memory is left out: it could not be looked at.
+   */
+  aliases(): { readonly places: ReadonlyMap<PhysAddr, readonly VirtAddr[]>; readonly cut: boolean } {
+    let cut = false;
     const pages = this.#uses
       .pages()
+      .filter((page) => this.#ranges.some((range) => rangeContains(range, page, 4096)))
       .map(pageNumberOf)
       .sort((a, b) => a - b);
     const found = new Map<PhysAddr, VirtAddr[]>(pages.map((page) => [pageAddress(page), []]));
@@ -108,11 +115,13 @@ export class MachineView {
           const page = pages[i] as number;
           const at = virt(pageAddress(start + (page - output)));
           const list = found.get(pageAddress(page)) as VirtAddr[];
-          if (list.length < MAX_ALIASES && !list.includes(at)) list.push(at);
+          if (list.includes(at)) continue;
+          if (list.length < MAX_ALIASES) list.push(at);
+          else cut = true;
         }
       }
     }
-    return found;
+    return { places: found, cut };
   }
 
   /** Whether a virtual page leads to RAM or ROM for a vCPU. */
@@ -125,6 +134,7 @@ export class MachineView {
     if (before !== undefined) return before.isMemory;
     const { steps, result } = new Translator(regime, this.shadow).translate(page);
     const isMemory = result.mapped === true && this.#isMemoryAt(result.pa);
+    if (known.size >= MAX_KNOWN) known.clear();
     known.set(page, { isMemory, through: mayKeep(regime, result) ? steps.map(descriptorOf) : undefined });
     return isMemory;
   }
