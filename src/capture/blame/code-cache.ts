@@ -17,6 +17,8 @@ const UNREADABLE: MemoryRead = { state: "unreadable", code: "read-failed" };
 const NOT_MEMORY: MemoryRead = { state: "absent", code: "outside-memory" };
 /** Pages of code of one chain that are looked at. */
 const MAX_FRAMES = 33;
+/** Pages that are remembered, memory or not: a guest may have chains through more than that. */
+const MAX_PAGES = 4_096;
 
 export type IsMemory = (cpu: Cpu, page: VirtAddr) => boolean;
 
@@ -73,6 +75,9 @@ export class CodeCache {
 
   async #fetch(cpu: Cpu, pages: readonly VirtAddr[]): Promise<void> {
     const missing = [...new Set(pages)].filter((page) => !this.#pages.has(page));
+    if (this.#pages.size + missing.length > MAX_PAGES) {
+      for (const page of this.#pages.keys()) if (!pages.includes(page)) this.#pages.delete(page);
+    }
     const memory = missing.filter((page) => this.#isMemory(cpu, page));
     for (const page of missing) this.#pages.set(page, NOT_MEMORY);
     const reads = await this.#target.readVirtual(

@@ -2,6 +2,7 @@
 import { type VirtAddr, virt } from "../../base/address.ts";
 import type { WatchedRange } from "../../snapshot/blame.ts";
 import type { Cpu, Target } from "../../target/target.ts";
+import type { IsMemory } from "./code-cache.ts";
 import { doublewordOf, type Hit } from "./hit.ts";
 import { NOTHING, type Recorder } from "./recorder.ts";
 
@@ -10,7 +11,10 @@ export class RangeWords {
   readonly #recorder: Recorder;
   readonly #words = new Map<VirtAddr, bigint>();
 
-  constructor(target: Target, recorder: Recorder) {
+  readonly #isMemory: IsMemory;
+
+  constructor(target: Target, recorder: Recorder, isMemory: IsMemory) {
+    this.#isMemory = isMemory;
     this.#target = target;
     this.#recorder = recorder;
   }
@@ -37,7 +41,8 @@ export class RangeWords {
 
   /** Tells what differs from what was seen to be written; `by`: the instruction that must have done it. */
   async compare(cpu: Cpu, by?: Hit): Promise<void> {
-    const words = [...this.#words];
+    // What an address leads to may have changed.
+    const words = [...this.#words].filter(([address]) => this.#isMemory(cpu, virt(address & ~0xfffn)));
     if (words.length === 0) return;
     const reads = await this.#target.readVirtual(
       cpu,

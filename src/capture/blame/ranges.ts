@@ -38,7 +38,7 @@ export function parseRange(text: string): RangeRequest {
   const size = end !== undefined ? BigInt(end) - offset : BigInt(length ?? DEFAULT_LENGTH);
   if (size <= 0n) throw unusable(name, "it has no bytes");
   if (size > BigInt(MAX_RANGE)) throw unusable(name, `it has more than ${MAX_RANGE} bytes`);
-  if (offset >> 64n !== 0n || (base === undefined && (offset + size) >> 64n !== 0n)) {
+  if (offset >> 64n !== 0n || (base === undefined && (offset + size - 1n) >> 64n !== 0n)) {
     throw unusable(name, "it lies beyond the last address");
   }
   return { name, base: base as RangeBase | undefined, offset, length: Number(size) };
@@ -60,6 +60,7 @@ export async function placeRange(
 ): Promise<WatchedRange> {
   const from = base === undefined ? 0n : await tableAddress(base, roots, memory);
   if (from === undefined) throw unusable(name, `${base} could not be read`);
+  if ((from + offset + BigInt(length) - 1n) >> 64n !== 0n) throw unusable(name, "it lies beyond the last address");
   return { name, address: virt(from + offset), length };
 }
 

@@ -2,8 +2,9 @@
 import type { VirtAddr } from "../../base/address.ts";
 import type { BlameEvent, BlameRecord, StackSample, WatchedRange, WatchedSite } from "../../snapshot/blame.ts";
 
-/** Different stacks that are kept. */
+/** Different stacks that are kept, and doublewords of all of them. */
 const MAX_STACKS = 65_536;
+const MAX_STACK_WORDS = 1 << 21;
 const MAX_CONTENTS = 65_536;
 const MAX_CODE_PAGES = 16_384;
 const MAX_NOTES = 1_024;
@@ -26,7 +27,9 @@ export class Recorder {
   #last: { readonly index: number; readonly sample: StackSample } | undefined;
   readonly #contents: Uint8Array[] = [];
   readonly #notes: string[] = [];
+  #count = 0;
   #uncounted = 0;
+  #stackWords = 0;
   #stop = 0;
 
   /** `tell` is called with each event as it is kept. */
@@ -37,11 +40,17 @@ export class Recorder {
 
   /** Whether as many events are kept as may be. */
   get full(): boolean {
-    return this.#events.length >= this.#most;
+    return this.#count >= this.#most;
   }
 
+  /** Events that are kept, without points and lapses. */
   get count(): number {
-    return this.#events.length;
+    return this.#count;
+  }
+
+  /** Events that there were, kept or not. */
+  get seen(): number {
+    return this.#events.length + this.#uncounted;
   }
 
   /** The next stop of the guest begins. */
@@ -51,9 +60,12 @@ export class Recorder {
 
   add(event: NewEvent): void {
     // What says that not all is seen must not be lost itself.
-    if (this.full && event.kind !== "lapse" && event.kind !== "point") {
-      this.#uncounted++;
-      return;
+    if (event.kind !== "lapse" && event.kind !== "point") {
+      if (this.full) {
+        this.#uncounted++;
+        return;
+      }
+      this.#count++;
     }
     const kept = { ...event, stop: this.#stop };
     this.#events.push(kept);
@@ -79,7 +91,11 @@ export class Recorder {
     if (this.#last !== undefined && isSame(this.#last.sample, sample)) return this.#last;
     const index = this.#stackIndex.get(keyOf(sample));
     if (index !== undefined) this.#last = { index, sample };
-    return index === undefined && this.#stacks.length < MAX_STACKS ? undefined : { index };
+    return index === undefined && !this.#stacksFull ? undefined : { index };
+  }
+
+  get #stacksFull(): boolean {
+    return this.#stacks.length >= MAX_STACKS || this.#stackWords >= MAX_STACK_WORDS;
   }
 
   /** The index of a stack; undefined when there are too many different ones. `isNew`: nobody has looked at its code yet. */
@@ -87,9 +103,11 @@ export class Recorder {
     const key = keyOf(sample);
     const known = this.#stackIndex.get(key);
     if (known !== undefined) return { index: known, isNew: false };
-    if (this.#stacks.length >= MAX_STACKS) return undefined;
+    if (this.#stacksFull) return undefined;
+    this.#stackWords += sample.words.length;
     const index = this.#stacks.push(sample) - 1;
     this.#stackIndex.set(key, index);
+    if (this.#stacksFull) this.note("There are more different call chains than are kept: further ones are left out.");
     return { index, isNew: true };
   }
 

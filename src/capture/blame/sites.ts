@@ -1,6 +1,6 @@
 /** The instructions in images that write the System registers which decide how a machine translates and what it may do. */
 
-import type { Regime } from "../../aarch64/regime-model.ts";
+import { type Regime, regimeKey } from "../../aarch64/regime-model.ts";
 import { isControlRegister } from "../../aarch64/registers/control-writes.ts";
 import { isMaintenance } from "../../aarch64/registers/maintenance.ts";
 import { mapRegime } from "../../aarch64/walk.ts";
@@ -79,12 +79,13 @@ function executablePages(
   extents: readonly CodeExtent[],
 ): readonly CodePage[] {
   const found = new Map<bigint, CodePage>();
-  for (const regime of regimes) {
+  const code = joined(extents);
+  for (const regime of new Map(regimes.map((each) => [regimeKey(each), each])).values()) {
     if (regime.name === "stage2") continue;
     for (const { start, pages, output, attributes } of mapRegime(regime, tables).runs) {
       if (attributes.execute === false) continue;
       const [first, end] = [BigInt(start) << 12n, BigInt(start + pages) << 12n];
-      for (const { base, size } of extents) {
+      for (const { base, size } of code) {
         const from = base > first ? base & ~(PAGE - 1n) : first;
         const to = base + size < end ? base + size : end;
         for (let at = from; at < to && found.size < MAX_PAGES; at += PAGE) {
@@ -94,6 +95,17 @@ function executablePages(
     }
   }
   return [...found.values()];
+}
+
+/** The same addresses, each once: images may be listed again and again, one within another. */
+function joined(extents: readonly CodeExtent[]): CodeExtent[] {
+  const found: { base: bigint; size: bigint }[] = [];
+  for (const { base, size } of [...extents].sort((a, b) => (a.base < b.base ? -1 : 1))) {
+    const last = found.at(-1);
+    if (last === undefined || base > last.base + last.size) found.push({ base, size });
+    else if (base + size > last.base + last.size) last.size = base + size - last.base;
+  }
+  return found;
 }
 
 /** Instructions are little-endian whatever data is. */

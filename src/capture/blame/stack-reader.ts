@@ -44,8 +44,11 @@ export class StackReader {
   }
 
   #isRead(cpu: Cpu, { address, length }: VirtSpan): boolean {
-    const last = address + BigInt(length - 1);
-    return [address, last].every((each) => this.#isMemory(cpu, virt(each & ~0xfffn)));
+    const end = address + BigInt(length);
+    for (let page = address & ~0xfffn; page < end; page += 0x1000n) {
+      if (page >> 64n !== 0n || !this.#isMemory(cpu, virt(page))) return false;
+    }
+    return true;
   }
 
   /** Follows the chain as far as it is at hand. */

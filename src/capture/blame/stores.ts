@@ -23,12 +23,19 @@ export function storesOf(word: number, registers: Registers, zeroBlock: number):
     const end = address + BigInt(size);
     for (let at = address & ~7n; at < end; at += 8n) {
       if (doublewords.size >= MOST) return undefined;
-      doublewords.add(BigInt.asUintN(64, at));
+      doublewords.add(canonical(at));
     }
   }
   const value =
-    spans.length === 1 && spans[0]?.address === [...doublewords][0] ? plainValue(word, registers) : undefined;
+    spans.length === 1 && (spans[0]?.address ?? 0n) % 8n === 0n && doublewords.size === 1
+      ? plainValue(word, registers)
+      : undefined;
   return { doublewords: [...doublewords].map(virt), values: value === undefined ? undefined : [value] };
+}
+
+/** An address without its tag: a store that was stopped at a watchpoint has one only where it is ignored (TCR_ELx.TBI). */
+function canonical(address: bigint): bigint {
+  return BigInt.asUintN(64, BigInt.asIntN(56, address));
 }
 
 /**
