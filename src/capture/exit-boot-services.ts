@@ -307,8 +307,9 @@ class Session {
       await this.#target.resume();
       for (;;) {
         const stop = await this.#nextStop(until);
-        if (!until.aborted && (await this.#blame?.handle(stop))) {
-          this.#strayStops = 0;
+        const write = until.aborted ? undefined : await this.#blame?.handle(stop);
+        if (write !== undefined) {
+          this.#countStop(write === "stuck");
           continue;
         }
         const { cpu } = stop;
@@ -316,16 +317,22 @@ class Session {
         this.#lastLook = at;
         if (wanted(at)) return at;
         if (until.aborted) throw abortError(until);
-        if ((await this.#mapWatch.handle(at)) || (await this.#blame?.handleSite(at))) continue;
-        if (++this.#strayStops > MAX_STRAY_STOPS) {
-          throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
-        }
+        if (await this.#mapWatch.handle(at)) continue;
+        const site = await this.#blame?.handleSite(at);
+        this.#countStop(site !== "ran");
+        if (site !== undefined) continue;
         // It may stand on a breakpoint of ours that does not count here.
         await this.#target.resumePast(cpu, virt(at.pc));
       }
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #countStop(isStray: boolean): void {
+    this.#strayStops = isStray ? this.#strayStops + 1 : 0;
+    if (this.#strayStops <= MAX_STRAY_STOPS) return;
+    throw new EbscopeError("protocol-error", "The guest stops again and again for reasons of its own");
   }
 
   /** The next stop; when `until` is aborted first, the guest is halted by interrupt. */

@@ -7,7 +7,8 @@
 import { liveRegimes } from "../../aarch64/regime.ts";
 import { type VirtAddr, virt } from "../../base/address.ts";
 import { EbscopeError } from "../../base/error.ts";
-import { isGeneral } from "../../base/registers.ts";
+import type { MemoryRange } from "../../base/memory.ts";
+import { isGeneral, registersOf } from "../../base/registers.ts";
 import {
   type BlameEvent,
   type BlameRecord,
@@ -21,7 +22,7 @@ import type { Cpu, Stop, Target } from "../../target/target.ts";
 import type { StoppedCpu } from "../stopped.ts";
 import { Chains } from "./chains.ts";
 import { CodeCache } from "./code-cache.ts";
-import { isRefusal } from "./hit.ts";
+import { type Handled, isRefusal } from "./hit.ts";
 import { KnownRegisters } from "./known-registers.ts";
 import { LiveTables } from "./live-tables.ts";
 import { MachineView } from "./machine-view.ts";
@@ -75,6 +76,10 @@ export class BlameWatch {
   #view: MachineView | undefined;
   /** While tables and registers are watched. */
   #tables: LiveTables | undefined;
+  /** RAM and ROM, when the watched ranges were placed. */
+  #memory: readonly MemoryRange[] = [];
+  /** As much is recorded as may be. */
+  #isOver = false;
 
   constructor(target: Target, options: BlameOptions, events: BlameEvents) {
     this.#target = target;
@@ -90,10 +95,10 @@ export class BlameWatch {
     const isMemory = (cpu: Cpu, page: VirtAddr): boolean => this.#view?.isMemory(cpu.index, page) ?? false;
     const code = new CodeCache(target, recorder, isMemory);
     const chains = new Chains(target, recorder, code, isMemory, options.backtraces ?? true);
-    const ranges = new RangeWords(target, recorder);
+    const ranges = new RangeWords(target, recorder, isMemory);
     this.#ranges = ranges;
     const tables = (): LiveTables | undefined => this.#tables;
-    this.#writes = new WriteHits({ target, general, known, code, chains, watchpoints, ranges, tables });
+    this.#writes = new WriteHits({ target, general, known, code, isMemory, chains, watchpoints, ranges, tables });
     const onChange = async ({ index }: Cpu): Promise<void> => this.#tables?.follow(known.all, index);
     this.#registers = new RegisterHits({ target, recorder, general, known, chains, onChange });
   }
@@ -111,12 +116,19 @@ export class BlameWatch {
   async watchRanges(roots: EfiRoots): Promise<void> {
     const { ranges = [] } = this.#options;
     if (ranges.length === 0) return;
+    const view = await this.#lookAnew(await this.#target.memoryRanges());
+    for (const request of ranges) await this.#watchRange(await placeRange(request, roots, this.#target.memory), view);
+  }
+
+  /** How the machine translates now, when nobody has followed its tables. */
+  async #lookAnew(memory: readonly MemoryRange[]): Promise<MachineView> {
     const { cpus, registers } = this.#target.info;
     this.#known.setAll(await this.#target.readRegisters(cpus, registers));
-    const view = new MachineView(this.#target.memory, await this.#target.memoryRanges());
+    const view = new MachineView(this.#target.memory, memory);
+    this.#memory = memory;
     this.#view = view;
     await view.follow(this.#known.all);
-    for (const request of ranges) await this.#watchRange(await placeRange(request, roots, this.#target.memory), view);
+    return view;
   }
 
   async #watchRange(range: WatchedRange, view: MachineView): Promise<void> {
@@ -139,7 +151,7 @@ export class BlameWatch {
   async begin(point: Point, index: number, extents: readonly CodeExtent[]): Promise<void> {
     if (this.#tables !== undefined) return this.mark(point, index);
     this.#mark(index);
-    if (this.#options.tables !== true) return;
+    if (this.#options.tables !== true || this.#isOver) return;
     this.#known.setAll(point.registers);
     const view = new MachineView(this.#target.memory, point.memoryRanges);
     await view.follow(this.#known.all, pageMemory(pointPages(point)));
@@ -174,12 +186,27 @@ export class BlameWatch {
       for (const [i, row] of point.registers.entries()) this.#registers.tellUnseen(i, this.#known.compare(i, row));
       this.#tables.compareWith(point.pages, point.cpu);
     }
-    await this.#ranges.compare(cpu);
+    await this.#compareRanges(point, cpu);
     this.#mark(index);
     if (this.#tables === undefined) return;
     this.#known.setAll(point.registers);
     await this.#tables.settle(cpu);
     await this.#tables.follow(this.#known.all, point.cpu);
+  }
+
+  /** By the addresses as they are translated at the point. */
+  async #compareRanges(point: Point, cpu: Cpu): Promise<void> {
+    if (this.#watchpoints.ranges.length === 0) return;
+    const followed = this.#view;
+    const view = new MachineView(this.#target.memory, point.memoryRanges);
+    const { registers } = this.#target.info;
+    await view.follow(
+      point.registers.map((row) => registersOf(registers, row)),
+      pageMemory(pointPages(point)),
+    );
+    this.#view = view;
+    await this.#ranges.compare(cpu);
+    if (this.#tables !== undefined) this.#view = followed;
   }
 
   #mark(index: number): void {
@@ -195,29 +222,38 @@ export class BlameWatch {
     await this.#registers.removeAll();
   }
 
-  /** Whether the stop is a watched write; then it is recorded, and the guest runs on. */
-  async handle(stop: Exclude<Stop, { kind: "ended" }>): Promise<boolean> {
-    if (stop.kind !== "watchpoint") {
-      await this.#writes.settleOthers(stop.cpu);
-      return false;
+  /** Undefined for a stop that is no watched write; one that is gets recorded, and the guest runs on. */
+  async handle(stop: Exclude<Stop, { kind: "ended" }>): Promise<Handled | undefined> {
+    if (this.#isOver) return undefined;
+    const isWrite = stop.kind === "watchpoint";
+    const looksAtCode = isWrite || this.#target.info.cpus.length > 1;
+    if (this.#tables === undefined && looksAtCode && this.#watchpoints.count > 0) {
+      await this.#lookAnew(this.#memory);
     }
-    this.#recorder.nextStop();
-    if (this.#recorder.full) await this.#giveUp();
-    else await this.#writes.handle(stop);
-    return true;
+    if (isWrite) return this.#handled(() => this.#writes.handle(stop));
+    await this.#writes.settleOthers(stop.cpu);
+    return undefined;
   }
 
-  /** Whether the vCPU stands at an instruction that is watched; then it is recorded, and the guest runs on. */
-  async handleSite(at: StoppedCpu): Promise<boolean> {
-    if (!this.#registers.isSite(at.pc)) return false;
+  /** As `handle`, where the vCPU stands at an instruction that writes a register, or maintains. */
+  async handleSite(at: StoppedCpu): Promise<Handled | undefined> {
+    return this.#registers.isSite(at.pc) ? this.#handled(() => this.#registers.handle(at)) : undefined;
+  }
+
+  async #handled(record: () => Promise<Handled>): Promise<Handled> {
     this.#recorder.nextStop();
-    if (this.#recorder.full) await this.#giveUp();
-    else await this.#registers.handle(at);
-    return true;
+    if (this.#recorder.full) {
+      await this.#giveUp();
+      return "ran";
+    }
+    const { seen } = this.#recorder;
+    const outcome = await record();
+    return this.#recorder.seen > seen ? "ran" : outcome;
   }
 
   /** As much is recorded as may be: the guest runs on unwatched. */
   async #giveUp(): Promise<void> {
+    this.#isOver = true;
     const count = this.#recorder.count.toLocaleString("en");
     this.#lapse(`${count} events were recorded, as many as may be: what came after them was not watched.`);
     await this.endTables();

@@ -2,7 +2,7 @@
 import type { VirtAddr } from "../../base/address.ts";
 import { EbscopeError } from "../../base/error.ts";
 import type { MemoryRead } from "../../base/memory.ts";
-import type { Registers } from "../../base/registers.ts";
+import type { RegisterRead, Registers } from "../../base/registers.ts";
 import type { Cpu } from "../../target/target.ts";
 
 export interface Hit {
@@ -14,6 +14,25 @@ export interface Hit {
   readonly word: number | undefined;
   /** Index of the call chain in the record; undefined when none is kept. */
   readonly stack: number | undefined;
+}
+
+/** Whether a stop was recorded and the guest runs on: `stuck`, though the vCPU has not got any further. */
+export type Handled = "ran" | "stuck";
+
+/** The registers at the last hit of each vCPU: where they are all the same again, it may not have got any further in between. */
+export class LastHits {
+  readonly #rows = new Map<number, readonly RegisterRead[]>();
+
+  isAgain({ index }: Cpu, row: readonly RegisterRead[]): boolean {
+    const last = this.#rows.get(index);
+    this.#rows.set(index, row);
+    return last?.length === row.length && row.every((read, i) => isSame(read, last[i]));
+  }
+}
+
+function isSame(a: RegisterRead, b: RegisterRead | undefined): boolean {
+  if (a.state !== "present" || b?.state !== "present") return a.state === b?.state;
+  return a.bytes.every((byte, i) => byte === b.bytes[i]);
 }
 
 /** Whether the stub does not take a breakpoint or watchpoint. */

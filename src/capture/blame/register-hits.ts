@@ -9,7 +9,7 @@ import type { WatchedSite } from "../../snapshot/blame.ts";
 import type { Breakpoint, Cpu, Target } from "../../target/target.ts";
 import type { StoppedCpu } from "../stopped.ts";
 import type { ChainGuess, Chains } from "./chains.ts";
-import { type Hit, isRefusal } from "./hit.ts";
+import { type Handled, type Hit, isRefusal, LastHits } from "./hit.ts";
 import type { KnownRegisters, RegisterDifference } from "./known-registers.ts";
 import { NOTHING, type Recorder } from "./recorder.ts";
 
@@ -29,6 +29,7 @@ export class RegisterHits {
   readonly #parts: RegisterHitsParts;
   /** Those of a vCPU that writes a register: general and control registers. */
   readonly #looked: readonly RegisterDefinition[];
+  readonly #last = new LastHits();
   readonly #sites = new Map<
     VirtAddr,
     { readonly system: SystemWord; readonly word: number; readonly trap: Breakpoint }
@@ -73,29 +74,40 @@ export class RegisterHits {
   }
 
   /** Records what the instruction does where the vCPU stands, and lets the guest run on. */
-  async handle({ cpu, pc: at }: StoppedCpu): Promise<void> {
+  async handle({ cpu, pc: at }: StoppedCpu): Promise<Handled> {
     const pc = virt(at);
     const site = this.#sites.get(pc);
-    if (site === undefined) return;
+    if (site === undefined) return "stuck";
     const { system, word } = site;
     const definitions = system.kind === "msr" ? this.#looked : this.#parts.general;
     const { chains } = this.#parts;
-    const [[[row = []], guess], { putBack }] = await Promise.all([
+    const [[[row = []], guess], { putBack, stop }] = await Promise.all([
       Promise.all([this.#target.readRegisters([cpu], definitions), chains.guess(cpu)]),
       this.#target.stepAside(cpu, pc),
     ]);
     const registers = registersOf(definitions, row);
     const chain = chains.known(registers, guess);
-    if (system.kind !== "msr" && chain !== undefined) {
+    const isSure = !this.#last.isAgain(cpu, row) && stop.kind === "breakpoint";
+    if (system.kind !== "msr" && isSure && chain !== undefined) {
       await Promise.all([putBack(), this.#target.resume()]);
       this.#recordMaintenance({ cpu, registers, pc, word, stack: chain.index }, system);
-      return;
+      return "ran";
     }
     await putBack();
+    if (!isSure && (await this.#pcOf(cpu)) === pc) {
+      await this.#target.resume();
+      return "stuck";
+    }
     const hit = { cpu, registers, pc, word, stack: await this.#stackOf(cpu, registers, guess) };
     if (system.kind === "msr") await this.#recordRegister(hit, system, row);
     else this.#recordMaintenance(hit, system);
     await this.#target.resume();
+    return "ran";
+  }
+
+  async #pcOf(cpu: Cpu): Promise<bigint | undefined> {
+    const [row = []] = await this.#target.readRegisters([cpu], this.#parts.general);
+    return registersOf(this.#parts.general, row).get("pc");
   }
 
   #stackOf(cpu: Cpu, registers: Registers, guess: ChainGuess): Promise<number | undefined> {

@@ -16,19 +16,22 @@ import { type RegisterDefinition, type Registers, registersOf } from "../../base
 import { mayStore } from "../../code/store-words.ts";
 import type { Cpu, OutOfTheWay, Stop, Target } from "../../target/target.ts";
 import type { ChainGuess, Chains } from "./chains.ts";
-import type { CodeCache } from "./code-cache.ts";
-import { doublewordOf, type Hit, u32 } from "./hit.ts";
+import type { CodeCache, IsMemory } from "./code-cache.ts";
+import { doublewordOf, type Handled, type Hit, LastHits, u32 } from "./hit.ts";
 import type { KnownRegisters } from "./known-registers.ts";
 import type { LiveTables } from "./live-tables.ts";
 import type { RangeWords } from "./range-words.ts";
-import { storesOf } from "./stores.ts";
+import { type Stored, storesOf } from "./stores.ts";
 import type { WatchedWord, Watchpoints } from "./watchpoints.ts";
+
+const UNREADABLE: MemoryRead = { state: "unreadable", code: "read-failed" };
 
 export interface WriteHitsParts {
   readonly target: Target;
   readonly general: readonly RegisterDefinition[];
   readonly known: KnownRegisters;
   readonly code: CodeCache;
+  readonly isMemory: IsMemory;
   readonly chains: Chains;
   readonly watchpoints: Watchpoints;
   readonly ranges: RangeWords;
@@ -43,6 +46,9 @@ export class WriteHits {
   readonly #alone: boolean;
   /** vCPUs that did not get through a step: they wait for an interrupt, or are off. By index, with the pc. */
   readonly #asleep = new Map<number, VirtAddr>();
+  readonly #last = new LastHits();
+  /** What was written last is not known: its code was another by then. */
+  #missed = false;
 
   constructor(parts: WriteHitsParts) {
     this.#target = parts.target;
@@ -51,23 +57,26 @@ export class WriteHits {
   }
 
   /** Records the write, and lets the guest run on. */
-  async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>): Promise<void> {
+  async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>): Promise<Handled> {
+    if (this.#missed) await this.#late(cpu);
     await this.settleOthers(cpu);
     const out = this.#parts.watchpoints.trapAt(address);
-    const runs = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, this.#alone);
-    if (!runs) await this.#target.resume();
+    const outcome = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, this.#alone);
+    if (outcome !== "runs") await this.#target.resume();
+    return outcome === "stuck" ? "stuck" : "ran";
   }
 
   /** Of a watchpoint that is not there any more: what was written is found by comparing. */
-  async #late(cpu: Cpu, by?: Hit): Promise<false> {
+  async #late(cpu: Cpu, by?: Hit): Promise<"stuck"> {
+    this.#missed = false;
     await this.#parts.tables()?.compareAll(cpu, by);
     await this.#parts.ranges.compare(cpu, by);
-    return false;
+    return "stuck";
   }
 
-  /** Returns whether the guest runs again, which it does only if it may. */
-  async #hit(cpu: Cpu, out: OutOfTheWay, mayRun: boolean): Promise<boolean> {
-    const { chains, code, general, watchpoints } = this.#parts;
+  /** `runs`: the guest runs again, which it does only if it may. `stuck`: the vCPU has not got any further. */
+  async #hit(cpu: Cpu, out: OutOfTheWay, mayRun: boolean): Promise<"runs" | "halted" | "stuck"> {
+    const { chains, code, general } = this.#parts;
     const [[rows, guess], { stop, putBack }] = await Promise.all([
       Promise.all([this.#target.readRegisters([cpu], general), chains.guess(cpu)]),
       this.#target.stepAside(cpu, out),
@@ -80,22 +89,39 @@ export class WriteHits {
     const registers = registersOf(general, rows[0] ?? []);
     const pc = virt(registers.get("pc") ?? 0n);
     const word = code.wordAt(pc);
-    const stored = word === undefined ? undefined : storesOf(word, registers, this.#parts.known.zeroBlock(cpu.index));
-    const written = stored === undefined ? [] : watchpoints.watched(stored.doublewords);
+    const { stored, written } = this.#writes(cpu, word, registers);
     const chain = written.length === 0 ? undefined : chains.known(registers, guess);
-    if (mayRun && chain !== undefined && (this.#parts.tables()?.leavesTables(written, stored?.values) ?? true)) {
-      const [, after] = await Promise.all([
-        putBack(),
-        this.#target.readVirtual(cpu, spansOf(written, pc)),
-        this.#target.resume(),
-      ]);
-      this.#record({ cpu, registers, pc, word, stack: chain.index }, written, after);
-      return true;
+    const isSure = !this.#last.isAgain(cpu, rows[0] ?? []) && stop.kind === "breakpoint";
+    const leaves = this.#parts.tables()?.leavesTables(written, stored?.values) ?? true;
+    if (mayRun && isSure && chain !== undefined && leaves) {
+      const [, after] = await Promise.all([putBack(), this.#readBack(cpu, written, pc), this.#target.resume()]);
+      this.#missed = !this.#record({ cpu, registers, pc, word, stack: chain.index }, written, after);
+      return "runs";
     }
     await putBack();
     // A stop of another vCPU may have ended the step before it was done: the write is told of again.
-    if (this.#alone || (await this.#pcOf(cpu)) !== pc) await this.#look(cpu, registers, pc, guess);
-    return false;
+    if (!(this.#alone && isSure) && (await this.#pcOf(cpu)) === pc) return "stuck";
+    await this.#look(cpu, registers, pc, guess);
+    return "halted";
+  }
+
+  /** What an instruction stores to: undefined where that is not known; and what of it is watched. */
+  #writes(cpu: Cpu, word: number | undefined, registers: Registers): { stored?: Stored; written: WatchedWord[] } {
+    const stored = word === undefined ? undefined : storesOf(word, registers, this.#parts.known.zeroBlock(cpu.index));
+    if (stored === undefined) return { written: [] };
+    return { stored, written: this.#parts.watchpoints.watched(stored.doublewords) };
+  }
+
+  /** What doublewords hold now that were written, and the instruction. A device is not asked. */
+  async #readBack(cpu: Cpu, written: readonly WatchedWord[], pc: VirtAddr): Promise<readonly MemoryRead[]> {
+    const spans = spansOf(written, pc);
+    const isMemory = spans.map(({ address }) => this.#parts.isMemory(cpu, virt(address & ~0xfffn)));
+    const reads = await this.#target.readVirtual(
+      cpu,
+      spans.filter((_, i) => isMemory[i]),
+    );
+    let at = 0;
+    return isMemory.map((is) => (is ? (reads[at++] ?? UNREADABLE) : UNREADABLE));
   }
 
   async #pcOf(cpu: Cpu): Promise<bigint | undefined> {
@@ -105,34 +131,39 @@ export class WriteHits {
 
   /** A write whose code, call chain or consequences have to be looked at first. */
   async #look(cpu: Cpu, registers: Registers, pc: VirtAddr, guess: ChainGuess): Promise<void> {
-    const { chains, code, watchpoints } = this.#parts;
+    const { chains, code } = this.#parts;
     const stack = await chains.whole(cpu, registers, guess);
-    const word = await code.fetchWord(cpu, pc);
-    const hit = { cpu, registers, pc, word, stack };
-    const stored = word === undefined ? undefined : storesOf(word, registers, this.#parts.known.zeroBlock(cpu.index));
-    const written = stored === undefined ? [] : watchpoints.watched(stored.doublewords);
-    // An instruction of which it is not known where it stores to, or code that is another by now.
-    if (written.length === 0) {
+    // Once more if the code was another when it was read.
+    for (const isLast of [false, true]) {
+      const word = await code.fetchWord(cpu, pc);
+      const hit = { cpu, registers, pc, word, stack };
+      const { stored, written } = this.#writes(cpu, word, registers);
+      if (written.length > 0 && this.#record(hit, written, await this.#readBack(cpu, written, pc))) {
+        await this.#parts.tables()?.settle(cpu);
+        return;
+      }
       code.forget(pc);
-      await this.#late(cpu, hit);
-      return;
+      // One of which it is not known where it stores to may have written whatever is different; any other has not.
+      if (isLast) await this.#late(cpu, stored === undefined ? hit : undefined);
     }
-    this.#record(hit, written, await this.#target.readVirtual(cpu, spansOf(written, pc)));
-    await this.#parts.tables()?.settle(cpu);
   }
 
-  /** `after`: what the doublewords hold now, and the instruction as it is in memory now. */
-  #record(hit: Hit, written: readonly WatchedWord[], after: readonly MemoryRead[]): void {
+  /**
+   * `after`: what the doublewords hold now, and the instruction as it is in memory now. False when that is another one: it was not this one that
+   * wrote.
+   */
+  #record(hit: Hit, written: readonly WatchedWord[], after: readonly MemoryRead[]): boolean {
     const now = after[written.length];
     if (now?.state === "present" && hit.word !== undefined && u32(now.bytes) !== hit.word) {
-      // Where it wrote to was told by an instruction that is not there: the points find it by comparing.
       this.#parts.code.forget(hit.pc);
+      return false;
     }
     for (const [i, { virtual, table, inRange }] of written.entries()) {
       const value = doublewordOf(after[i]);
       if (table !== undefined) this.#parts.tables()?.written(hit, table, value);
       if (inRange) this.#parts.ranges.written(hit, virtual, value);
     }
+    return true;
   }
 
   /**
