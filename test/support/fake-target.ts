@@ -28,7 +28,21 @@ export interface Visit {
   /** What has happened to memory by then. */
   readonly does?: (memory: FakeMemory) => void;
   /** The instruction at this place writes a word: when it is executed, which is when the vCPU goes on from here. */
-  readonly writes?: { readonly address: bigint; readonly word: bigint };
+  readonly writes?: FakeWrite | readonly FakeWrite[];
+  /** The instruction at this place writes registers, when it is executed. */
+  readonly sets?: Readonly<Record<string, bigint>>;
+  /** Another vCPU comes somewhere at the same time; no stop is told for it. */
+  readonly together?: Visit;
+}
+
+export interface FakeWrite {
+  readonly address: bigint;
+  readonly word: bigint;
+}
+
+interface Pending {
+  readonly writes: readonly FakeWrite[];
+  readonly sets: Readonly<Record<string, bigint>>;
 }
 
 const GENERAL = [...Array.from({ length: 31 }, (_, i) => `x${i}`), "sp", "pc", "cpsr"];
@@ -38,6 +52,7 @@ export const FAKE_REGISTERS: readonly RegisterDefinition[] = [...GENERAL, ...SYS
   ...{ bits: name === "cpsr" ? 32 : 64, feature: "test" },
 }));
 
+const NOWHERE = 1n << 60n;
 const START = { cpsr: 0x3c5n, sp: 0x4600_0000n, VBAR_EL1: 0x4740_0000n, ELR_EL1: 0x4740_0000n };
 
 export class FakeTarget implements Target {
@@ -57,10 +72,13 @@ export class FakeTarget implements Target {
   stops = 0;
   /** Addresses where the stub takes no breakpoint. */
   readonly refuses = new Set<bigint>();
+  takesWatchpoints = true;
+  /** Where a virtual address leads; to the same physical one unless told. */
+  physical: (address: bigint) => bigint | undefined = (address) => address;
   readonly #visits: Visit[];
   readonly #values: Map<string, bigint>[];
   /** Of each vCPU: what the instruction writes that it stands at. */
-  readonly #writes = new Map<number, NonNullable<Visit["writes"]>>();
+  readonly #pending = new Map<number, Pending>();
   #stopped: Cpu;
   #running = false;
   #stop: Stop | undefined;
@@ -73,16 +91,26 @@ export class FakeTarget implements Target {
   /** How it was let go; undefined while it is held. */
   released: "running" | "halted" | undefined;
 
-  constructor(memory: FakeMemory, visits: readonly Visit[], cpus = 1) {
+  constructor(
+    memory: FakeMemory,
+    visits: readonly Visit[],
+    cpus = 1,
+    registers: readonly RegisterDefinition[] = FAKE_REGISTERS,
+  ) {
     this.memory = memory;
     this.#visits = [...visits];
     const all = Array.from({ length: cpus }, (_, index) => ({ index, thread: `0${index + 1}` }));
     this.#values = all.map(() => new Map<string, bigint>(Object.entries(START)));
     this.#stopped = all[0] as Cpu;
     this.info = {
-      ...{ qemuVersion: undefined, architecture: "aarch64", registers: FAKE_REGISTERS, cpus: all },
+      ...{ qemuVersion: undefined, architecture: "aarch64", registers, cpus: all },
       ...{ packetSize: 4096, wasRunning: true },
     };
+  }
+
+  /** Registers of all vCPUs, from now on. */
+  setRegisters(values: Readonly<Record<string, bigint>>): void {
+    for (const each of this.#values) for (const [name, value] of Object.entries(values)) each.set(name, value);
   }
 
   /** Places that the guest has not come by. */
@@ -152,7 +180,8 @@ export class FakeTarget implements Target {
 
   async insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
     this.#mustBeHalted();
-    if (this.refuses.has(address)) throw new EbscopeError("stub-refused", "Cannot insert a watchpoint: it says E28");
+    if (this.refuses.has(address) || !this.takesWatchpoints)
+      throw new EbscopeError("stub-refused", "Cannot insert a watchpoint: it says E28");
     this.watchpoints.set(address, length);
     return {
       ...{ address, length },
@@ -163,11 +192,12 @@ export class FakeTarget implements Target {
     };
   }
 
-  /** Its addresses are physical ones. */
   readVirtual(_cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]> {
     this.#mustBeHalted();
     this.virtualReads.push(...spans);
-    return this.memory.read(spans.map(({ address, length }) => ({ address: phys(address), length })));
+    return this.memory.read(
+      spans.map(({ address, length }) => ({ address: phys(this.physical(address) ?? NOWHERE), length })),
+    );
   }
 
   async resume(): Promise<void> {
@@ -209,12 +239,14 @@ export class FakeTarget implements Target {
 
   /** The vCPU executes where it stands; the stop that keeps it from that. */
   #leave(cpu: Cpu, out: OutOfTheWay): Stop | undefined {
-    const write = this.#writes.get(cpu.index);
-    if (write === undefined) return undefined;
-    const watched = out === "everything" ? undefined : this.#watchedBy(write.address, out);
+    const pending = this.#pending.get(cpu.index);
+    if (pending === undefined) return undefined;
+    const addresses = out === "everything" ? [] : pending.writes.map(({ address }) => this.#watchedBy(address, out));
+    const watched = addresses.find((address) => address !== undefined);
     if (watched !== undefined) return { kind: "watchpoint", cpu, address: watched };
-    this.memory.setWord(write.address, write.word);
-    this.#writes.delete(cpu.index);
+    for (const { address, word } of pending.writes) this.memory.setWord(this.physical(address) ?? NOWHERE, word);
+    for (const [name, value] of Object.entries(pending.sets)) this.#values[cpu.index]?.set(name, value);
+    this.#pending.delete(cpu.index);
     return undefined;
   }
 
@@ -231,6 +263,8 @@ export class FakeTarget implements Target {
     for (let visit = this.#visits.shift(); visit !== undefined; visit = this.#visits.shift()) {
       const cpu = this.info.cpus[visit.cpu ?? 0] as Cpu;
       this.#arrive(cpu, visit);
+      const { together } = visit;
+      if (together !== undefined) this.#arrive(this.info.cpus[together.cpu ?? 0] as Cpu, together);
       this.seen.push({ pc: visit.pc, breakpoints: new Set(this.breakpoints) });
       const stop = this.breakpoints.has(virt(visit.pc))
         ? ({ kind: "breakpoint", cpu } as const)
@@ -257,7 +291,9 @@ export class FakeTarget implements Target {
     visit.does?.(this.memory);
     for (const [name, value] of Object.entries(visit.registers ?? {})) this.#values[cpu.index]?.set(name, value);
     this.#values[cpu.index]?.set("pc", visit.pc);
-    if (visit.writes !== undefined) this.#writes.set(cpu.index, visit.writes);
+    const { writes = [], sets = {} } = visit;
+    if (visit.writes === undefined && visit.sets === undefined) return;
+    this.#pending.set(cpu.index, { writes: [writes].flat(), sets });
   }
 
   waitForStop(signal?: AbortSignal): Promise<Stop> {

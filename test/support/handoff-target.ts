@@ -1,5 +1,10 @@
 /** The calls that lead out of boot services, for a FakeTarget: GetMemoryMap and ExitBootServices over the firmware of firmware.ts. */
-import { type CaptureOutcome, captureExitBootServices } from "../../src/capture/exit-boot-services.ts";
+import {
+  type CaptureOptions,
+  type CaptureOutcome,
+  captureExitBootServices,
+} from "../../src/capture/exit-boot-services.ts";
+import type { FakeMemory } from "./fake-memory.ts";
 import { FakeTarget, type Visit } from "./fake-target.ts";
 import { BOOT_SERVICES, buildFirmware, type FakeImage, type Firmware, SERVICES, SERVICES_CODE } from "./firmware.ts";
 
@@ -90,6 +95,9 @@ export interface HandoffOptions {
   readonly images?: readonly FakeImage[];
   /** Changes the firmware before the debugger comes. */
   readonly prepare?: (firmware: Firmware, target: FakeTarget) => void;
+  /** The machine itself; a plain one without. */
+  readonly machine?: (memory: FakeMemory, visits: readonly Visit[], cpus: number) => FakeTarget;
+  readonly capture?: CaptureOptions;
 }
 
 /** Captures a guest that does this. Nothing comes after: each wait ends at its deadline, soon. */
@@ -97,10 +105,11 @@ export async function captureHandoff(visits: readonly Visit[], options: HandoffO
   const firmware = buildFirmware([DXE_CORE, ...(options.images ?? [])]);
   const { memory } = firmware;
   for (const page of [BUFFER, CALLER, STACK, STACK - 0x1000n, 0x4740_0000n]) memory.bytes(page & ~0xfffn);
-  const target = new FakeTarget(memory, visits, options.cpus);
+  const { cpus = 1, machine = (...parts) => new FakeTarget(...parts) } = options;
+  const target = machine(memory, visits, cpus);
   options.prepare?.(firmware, target);
   // BL, in front of where ExitBootServices returns to.
   memory.write(EXIT_CALLER - 4n, Uint8Array.of(0, 0, 0, 0x94));
-  const outcome = await captureExitBootServices(target, "test", { timeoutMs: 500, watchMs: 10 });
+  const outcome = await captureExitBootServices(target, "test", { timeoutMs: 500, watchMs: 10, ...options.capture });
   return { ...outcome, target };
 }
