@@ -133,8 +133,14 @@ export async function captureBlame(inside: readonly Visit[], options: BlameCase 
 export function told(record: BlameRecord): string[] {
   const hex = (value: bigint | undefined): string => (value === undefined ? "?" : `0x${value.toString(16)}`);
   return record.events
-    .filter(({ kind }) => kind !== "point")
+    .filter(({ kind }) => kind !== "point" && kind !== "lapse")
     .map((event) => `${event.kind} ${hex(event.address)}: ${hex(event.old)} -> ${hex(event.new)} at ${hex(event.pc)}`);
+}
+
+/** From when on not all is seen, and why; but for the end of the watch. */
+export function lapses({ events, notes }: BlameRecord): string[] {
+  const told = events.flatMap(({ kind, address }) => (kind === "lapse" ? [notes[Number(address)] ?? "?"] : []));
+  return told.filter((why) => why !== "Tables and registers were watched up to here.");
 }
 
 /** With registers of EL2 besides. */

@@ -39,7 +39,7 @@ describe("a store to a table", () => {
       wrote(ENTRY, READ_ONLY, leaf(PAGE), CODE + 4n),
       wrote(ENTRY, leaf(PAGE), READ_ONLY, CODE),
     ]);
-    expect(record).toMatchObject({ tables: true, uncounted: 0, notes: [] });
+    expect(record).toMatchObject({ tables: true, uncounted: 0 });
     const stops = record.events.filter(({ kind }) => kind === "table").map(({ stop }) => stop);
     expect(new Set(stops).size).toBe(3);
     expect(target.memory.word(ENTRY)).toBe(READ_ONLY);
