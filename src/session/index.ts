@@ -1,5 +1,6 @@
 /** The TypeScript API: guests under a program's control. */
 export type { Written } from "./arrival.ts";
+export { Blame, type BlameOptions } from "./blame.ts";
 export { Breakpoint, type BreakpointOptions, type Condition, type HitRange } from "./breakpoint.ts";
 export type { Argument, CallArguments } from "./call-arguments.ts";
 export type { SessionEvent } from "./events.ts";

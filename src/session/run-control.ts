@@ -7,12 +7,17 @@
  * - A stop may be told a second time when a second vCPU had its own while the first one was dealt with: the step past the breakpoint then
  *   ends without progress. With several vCPUs the pc is looked at after it.
  * - Watched writes are another matter: see write-stops.ts.
+ * - While who writes is recorded (blame.ts), each stop is shown to that first: what it records nobody is told of, and the guest runs on. An
+ *   instruction that has both a breakpoint and its interest is told of first, and recorded when the guest goes on from there.
  */
 import { abortError, throwIfAborted } from "../base/abort.ts";
-import type { VirtAddr } from "../base/address.ts";
+import { type VirtAddr, virt } from "../base/address.ts";
 import { EbscopeError, type ErrorCode } from "../base/error.ts";
 import type { MemoryRead } from "../base/memory.ts";
 import { isGeneral, type RegisterDefinition, type Registers, registersOf } from "../base/registers.ts";
+import type { BlameWatch } from "../capture/blame/blame-watch.ts";
+import type { Handled } from "../capture/blame/hit.ts";
+import { lookAtStop } from "../capture/stopped.ts";
 import type { Breakpoint, Cpu, OutOfTheWay, Stop, Target } from "../target/target.ts";
 import { type Arrival, pcOf, type Watch } from "./arrival.ts";
 import { WriteStops } from "./write-stops.ts";
@@ -43,6 +48,8 @@ export class RunControl {
   readonly #passed = new Map<number, VirtAddr>();
   /** vCPUs whose step past a breakpoint ended where it began. */
   readonly #stuck = new Map<number, VirtAddr>();
+  /** What records who writes. */
+  #blame: BlameWatch | undefined;
   /** Arrivals that came together with one that was told. */
   readonly #due: Arrival[] = [];
   #running = false;
@@ -73,7 +80,7 @@ export class RunControl {
   }
 
   get isArmed(): boolean {
-    return this.#inserted.size > 0 || this.#writes.isArmed;
+    return this.#inserted.size > 0 || this.#writes.isArmed || this.#blame !== undefined;
   }
 
   /** A breakpoint in the halted guest; several users of an address share one. */
@@ -104,8 +111,38 @@ export class RunControl {
   /** A watchpoint on writes in the halted guest. */
   async watch(watch: Watch): Promise<AsyncDisposable> {
     this.mustStand();
+    if (this.#blame !== undefined) {
+      throw new EbscopeError("target-busy", "Cannot stop at writes: who writes is being recorded", {
+        next: "Give the range to blame({ ranges }) instead, or end that first.",
+      });
+    }
     const trap = await this.#writes.add(watch);
     return { [Symbol.asyncDispose]: () => this.#takeOut(trap) };
+  }
+
+  /** Raises `target-busy` where `record` cannot be had: of a watched write only one can be told. */
+  mustBeUnwatched(): void {
+    this.mustStand();
+    if (this.#blame === undefined && !this.#writes.isArmed) return;
+    const why = this.#blame === undefined ? "writes are watched already" : "that is being done already";
+    throw new EbscopeError("target-busy", `Cannot record who writes: ${why}`, {
+      next: "Remove the watchpoints, or end the other recording first.",
+    });
+  }
+
+  /** Shows each stop to `blame` first, which has put into the halted guest what it needs; disposing takes that out. */
+  record(blame: BlameWatch): AsyncDisposable {
+    this.mustBeUnwatched();
+    this.#blame = blame;
+    const dispose = async (): Promise<void> => {
+      if (this.#blame !== blame) return;
+      try {
+        await this.#takeOut({ [Symbol.asyncDispose]: () => blame.end() });
+      } finally {
+        this.#blame = undefined;
+      }
+    };
+    return { [Symbol.asyncDispose]: dispose };
   }
 
   /** What is put in or taken out of a running guest halts it for that. */
@@ -132,9 +169,12 @@ export class RunControl {
     this.#epoch++;
     const standing = [...this.#passed].filter(([, pc]) => this.#inserted.has(pc));
     for (const [index, pc] of standing.slice(0, -1)) {
-      const stop = await this.#target.step(this.#cpu(index), pc);
       this.#passed.delete(index);
-      if (stop.kind === "watchpoint") this.#due.push(...(await this.#arrivals(stop)));
+      if (await this.#recordSite(this.#cpu(index), pc, false)) continue;
+      const stop = await this.#target.step(this.#cpu(index), pc);
+      if (stop.kind === "watchpoint" && (await this.#recorded(stop, false)) === undefined) {
+        this.#due.push(...(await this.#arrivalsOf(stop)));
+      }
       if (this.#due.length > 0) return;
     }
     this.#passed.clear();
@@ -146,6 +186,7 @@ export class RunControl {
 
   async #past(index: number, pc: VirtAddr): Promise<void> {
     const cpu = this.#cpu(index);
+    if (await this.#recordSite(cpu, pc, true)) return;
     await this.#target.resumePast(cpu, pc, this.mayRepeat ? () => this.#noteProgress(cpu, pc) : undefined);
   }
 
@@ -265,11 +306,18 @@ export class RunControl {
     }
     this.#epoch++;
     this.#passed.delete(cpu.index);
+    if (from !== undefined && (await this.#recordSite(cpu, from, false))) return this.#stepped(cpu, "step");
     const stop = await this.#target.step(cpu, onBreakpoint ? from : "nothing");
     if (stop.kind === "ended") throw ended(stop.why);
-    if (stop.kind === "watchpoint") return this.#firstOf(await this.#arrivals(stop));
+    if (stop.kind === "watchpoint" && (await this.#recorded(stop, false)) !== undefined)
+      return this.#stepped(cpu, "step");
+    if (stop.kind === "watchpoint") return this.#firstOf(await this.#arrivalsOf(stop));
+    return this.#stepped(cpu, stop.kind === "interrupt" ? "interrupt" : "step");
+  }
+
+  async #stepped(cpu: Cpu, reason: "step" | "interrupt"): Promise<Arrival> {
     const general = await this.#look(cpu);
-    return { reason: stop.kind === "interrupt" ? "interrupt" : "step", cpu, pc: pcOf(general), general };
+    return { reason, cpu, pc: pcOf(general), general };
   }
 
   #firstOf([first, ...others]: readonly Arrival[]): Arrival {
@@ -279,7 +327,45 @@ export class RunControl {
 
   /** Resolves with the arrivals of the next stop. Aborted: the guest is halted, what it had come to is kept, and it rejects. */
   async #wait(signal: AbortSignal | undefined): Promise<readonly Arrival[]> {
-    return this.#arrivals(await this.#awaitStop(signal));
+    for (let stuck = 0; stuck <= MAX_STRAYS; ) {
+      const stop = await this.#awaitStop(signal);
+      const mayRun = signal?.aborted !== true;
+      const recorded = stop.kind === "ended" ? undefined : await this.#recorded(stop, mayRun);
+      if (recorded === undefined) return this.#arrivalsOf(stop);
+      stuck = recorded === "stuck" ? stuck + 1 : 0;
+      if (mayRun) continue;
+      this.#stopped();
+      throw abortError(signal);
+    }
+    await this.#target.interrupt();
+    this.#stopped();
+    throw new EbscopeError(
+      "protocol-error",
+      "The guest stops again and again at a watched write, and never gets through it",
+    );
+  }
+
+  /** What became of a stop that is of interest to nobody but who records writes: it is recorded, and the guest runs on, if it may. */
+  async #recorded(stop: Exclude<Stop, { kind: "ended" }>, mayRun: boolean): Promise<Handled | undefined> {
+    const blame = this.#blame;
+    if (blame === undefined) return undefined;
+    try {
+      const handled = await blame.handle(stop, mayRun);
+      if (handled !== undefined || stop.kind !== "breakpoint") return handled;
+      const at = await lookAtStop(this.#target, stop.cpu);
+      return this.#inserted.has(virt(at.pc)) ? undefined : await blame.handleSite(at, mayRun);
+    } catch (error) {
+      // Whether it runs again by now depends on how far that came.
+      await this.#target.interrupt().catch(() => undefined);
+      this.#stopped();
+      throw error;
+    }
+  }
+
+  /** At an instruction that is told of and recorded: whether it was, in place of a step past it. */
+  async #recordSite(cpu: Cpu, pc: VirtAddr, mayRun: boolean): Promise<boolean> {
+    if (this.#blame?.isSite(pc) !== true) return false;
+    return (await this.#blame.handleSite(await lookAtStop(this.#target, cpu), mayRun)) !== undefined;
   }
 
   async #awaitStop(signal: AbortSignal | undefined): Promise<Stop> {
@@ -297,7 +383,15 @@ export class RunControl {
     this.#epoch++;
   }
 
+  /** Of a stop that was asked for, whatever it came to. */
   async #arrivals(stop: Stop): Promise<Arrival[]> {
+    this.#stopped();
+    if (stop.kind !== "ended" && (await this.#recorded(stop, false)) !== undefined)
+      return [await this.#stepped(stop.cpu, "interrupt")];
+    return this.#arrivalsOf(stop);
+  }
+
+  async #arrivalsOf(stop: Stop): Promise<Arrival[]> {
     this.#stopped();
     if (stop.kind === "ended") throw ended(stop.why);
     const others = await this.#writes.settleOthers(stop.cpu);

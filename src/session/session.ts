@@ -26,6 +26,7 @@ import { parseExpression } from "../plan/expression/expression.ts";
 import type { Capture, ExitAttempt, Point } from "../snapshot/model.ts";
 import type { Cpu, Target } from "../target/target.ts";
 import type { Arrival } from "./arrival.ts";
+import { Blame, type BlameOptions } from "./blame.ts";
 import { Breakpoint, type BreakpointOptions, type BreakpointSetup, hitRange } from "./breakpoint.ts";
 import { decision, valueAt } from "./conditions.ts";
 import { Events, type SessionEvent } from "./events.ts";
@@ -167,6 +168,19 @@ export class Session implements AsyncDisposable {
     const watch = { address: virt(address), length, readable };
     const place: FoundPlace = { address: watch.address, name: `write(0x${address.toString(16)}, ${length})` };
     return this.#add({ kind: "watchpoint", place, length, hits, decide }, () => this.#control.watch(watch));
+  }
+
+  /**
+   * Records who writes to the tables of the live regimes, to control registers and to memory, from here to `end()`: what it comes upon while a stop
+   * is awaited is recorded, and the guest runs on. Takes the first point of a capture of its own. Raises `target-busy` while writes are watched.
+   */
+  blame(options: BlameOptions = {}): Promise<Blame> {
+    const { createdBy, maxTables } = this.#setup;
+    const snapshots = new Snapshots(this.#target, createdBy, this.#surroundings, maxTables);
+    return Blame.begin(
+      { target: this.#target, control: this.#control, roots: () => this.#surroundings.roots(), snapshots },
+      options,
+    );
   }
 
   async #add(setup: Omit<BreakpointSetup, "remove">, insert: () => Promise<AsyncDisposable>): Promise<Breakpoint> {

@@ -53,6 +53,11 @@ export class Snapshots {
     return this.#points.length;
   }
 
+  /** Where code is, as far as the points know: images. */
+  get extents(): readonly ImageExtent[] {
+    return [...(this.#listed ?? []), ...this.#found];
+  }
+
   /** What was taken until now. It can be written, compared and studied; a later point makes another one. */
   get capture(): Capture {
     return assemble(this.#target, this.#createdBy, {

@@ -44,8 +44,7 @@ export class WriteStops {
     return {
       [Symbol.asyncDispose]: async () => {
         this.#watches.delete(watch);
-        const isShared = [...this.#watches].some((each) => isSame(each, watch));
-        if (!isShared) await trap[Symbol.asyncDispose]();
+        await trap[Symbol.asyncDispose]();
       },
     };
   }

@@ -2,7 +2,8 @@
  * What this debugger has put into the guest: breakpoints and write watchpoints, each once.
  *
  * Requests are sent when they are made and not waited for one by one: those for a step, the step itself and what is read before it share a
- * write. QEMU holds a breakpoint twice that was inserted twice, and keeps one when it is removed: so each address is inserted once.
+ * write. QEMU holds a breakpoint twice that was inserted twice, and keeps one when it is removed: so each address is inserted once, and taken out
+ * when nobody wants it any more.
  */
 import type { VirtAddr } from "../base/address.ts";
 import { EbscopeError } from "../base/error.ts";
@@ -17,7 +18,7 @@ const INSTRUCTION = 4;
 
 interface Trap {
   readonly request: BreakpointRequest;
-  readonly handle: Breakpoint & Watchpoint;
+  users: number;
 }
 
 export class Traps {
@@ -25,6 +26,8 @@ export class Traps {
   /** Halts the guest where it runs: only then a trap can be taken out. */
   readonly #halt: () => Promise<unknown>;
   readonly #traps = new Map<string, Trap>();
+  /** Those whose answer is awaited. */
+  readonly #inserting = new Map<string, Promise<void>>();
 
   constructor(connection: Connection, halt: () => Promise<unknown>) {
     this.#connection = connection;
@@ -39,31 +42,49 @@ export class Traps {
     return this.#insertOnce(watchpointOn({ address, length }));
   }
 
-  async #insertOnce(request: BreakpointRequest): Promise<Trap["handle"]> {
+  async #insertOnce(request: BreakpointRequest): Promise<Breakpoint & Watchpoint> {
     const key = keyOf(request);
-    const held = this.#traps.get(key);
-    if (held !== undefined) return held.handle;
-    await this.#send(request, true);
-    const handle = {
+    if (!this.#traps.has(key)) await this.#inserted(key, request);
+    const trap = this.#traps.get(key) ?? { request, users: 0 };
+    this.#traps.set(key, trap);
+    trap.users++;
+    let isHeld = true;
+    return {
       address: request.address as VirtAddr,
       length: Number(request.kind),
-      [Symbol.asyncDispose]: () => this.#dispose(key),
+      [Symbol.asyncDispose]: async () => {
+        if (!isHeld) return;
+        isHeld = false;
+        trap.users--;
+        await this.#removeUnused(key);
+      },
     };
-    this.#traps.set(key, { request, handle });
-    return handle;
   }
 
-  async #dispose(key: string): Promise<void> {
-    if (!this.#traps.has(key) || this.#connection.closed) return;
+  #inserted(key: string, request: BreakpointRequest): Promise<void> {
+    const known = this.#inserting.get(key);
+    if (known !== undefined) return known;
+    const inserting = this.#send(request, true).finally(() => this.#inserting.delete(key));
+    this.#inserting.set(key, inserting);
+    return inserting;
+  }
+
+  async #removeUnused(key: string): Promise<void> {
+    const isUnused = (): boolean => this.#traps.get(key)?.users === 0 && !this.#connection.closed;
+    if (!isUnused()) return;
     await this.#halt();
     const trap = this.#traps.get(key);
+    if (trap === undefined || !isUnused()) return;
     this.#traps.delete(key);
-    if (trap !== undefined) await this.#send(trap.request, false);
+    await this.#send(trap.request, false);
   }
 
   /** Takes everything out. One that the stub does not give back must not keep the others in the guest. */
   async removeAll(): Promise<void> {
-    for (const key of [...this.#traps.keys()]) await this.#dispose(key).catch(() => undefined);
+    for (const [key, trap] of [...this.#traps]) {
+      trap.users = 0;
+      await this.#removeUnused(key).catch(() => undefined);
+    }
   }
 
   /** Sends the removal of what is in the way. `back` sends it in again. */

@@ -70,6 +70,8 @@ export class FakeTarget implements Target {
   /** What was read by virtual address, unguarded. */
   readonly virtualReads: VirtSpan[] = [];
   stops = 0;
+  /** Of each breakpoint: who wants it. */
+  readonly #users = new Map<bigint, Set<symbol>>();
   /** Addresses where the stub takes no breakpoint. */
   readonly refuses = new Set<bigint>();
   takesWatchpoints = true;
@@ -169,11 +171,14 @@ export class FakeTarget implements Target {
     this.#mustBeHalted();
     if (this.refuses.has(address)) throw new EbscopeError("stub-refused", "Cannot insert a breakpoint: it says E28");
     this.breakpoints.add(address);
+    const own = Symbol();
+    const users = this.#users.get(address) ?? new Set();
+    this.#users.set(address, users.add(own));
     return {
       address,
       [Symbol.asyncDispose]: async () => {
         this.#mustBeHalted();
-        this.breakpoints.delete(address);
+        if (users.delete(own) && users.size === 0) this.breakpoints.delete(address);
       },
     };
   }

@@ -463,6 +463,23 @@ describe("running and stopping", () => {
     expect(stub.session).toMatchObject({ interrupts: 1, stray: "" });
   });
 
+  it("a breakpoint that several want is put in once, and taken out with the last of them", async () => {
+    const { stub, target } = await attached();
+    const at = virt(0x1000);
+    const from = stub.session.requests.length;
+    const [one, two] = await Promise.all([target.insertBreakpoint(at), target.insertBreakpoint(at)]);
+    const three = await target.insertBreakpoint(at);
+    expect(requestsSince(stub, from)).toEqual(["Z0,1000,4"]);
+    await one[Symbol.asyncDispose]();
+    await one[Symbol.asyncDispose]();
+    await three[Symbol.asyncDispose]();
+    expect(stub.breakpoints).toEqual(["0,1000,4"]);
+    await two[Symbol.asyncDispose]();
+    expect(stub.breakpoints).toEqual([]);
+    await target.insertBreakpoint(at);
+    expect(stub.breakpoints).toEqual(["0,1000,4"]);
+  });
+
   it("a breakpoint that cannot be taken out for a step is not put in twice", async () => {
     const { stub, target } = await attached();
     await target.insertBreakpoint(virt(0x1000));

@@ -113,7 +113,7 @@ export class BlameWatch {
   }
 
   /** Watches the memory that was asked for, from now on. The guest is halted. Raises `usage` for a range that is nowhere. */
-  async watchRanges(roots: EfiRoots): Promise<void> {
+  async watchRanges(roots: EfiRoots | undefined): Promise<void> {
     const { ranges = [] } = this.#options;
     if (ranges.length === 0) return;
     const view = await this.#lookAnew(await this.#target.memoryRanges());
@@ -222,28 +222,39 @@ export class BlameWatch {
     await this.#registers.removeAll();
   }
 
-  /** Undefined for a stop that is no watched write; one that is gets recorded, and the guest runs on. */
-  async handle(stop: Exclude<Stop, { kind: "ended" }>): Promise<Handled | undefined> {
+  /** Ends watching everything. The guest is halted. */
+  async end(): Promise<void> {
+    await this.endTables();
+    await this.#watchpoints.removeRanges();
+  }
+
+  /** Undefined for a stop that is no watched write; one that is gets recorded, and the guest runs on, if it may. */
+  async handle(stop: Exclude<Stop, { kind: "ended" }>, mayRun = true): Promise<Handled | undefined> {
     if (this.#isOver) return undefined;
     const isWrite = stop.kind === "watchpoint";
     const looksAtCode = isWrite || this.#target.info.cpus.length > 1;
     if (this.#tables === undefined && looksAtCode && this.#watchpoints.count > 0) {
       await this.#lookAnew(this.#memory);
     }
-    if (isWrite) return this.#handled(() => this.#writes.handle(stop));
+    if (isWrite) return this.#handled(() => this.#writes.handle(stop, mayRun), mayRun);
     await this.#writes.settleOthers(stop.cpu);
     return undefined;
   }
 
-  /** As `handle`, where the vCPU stands at an instruction that writes a register, or maintains. */
-  async handleSite(at: StoppedCpu): Promise<Handled | undefined> {
-    return this.#registers.isSite(at.pc) ? this.#handled(() => this.#registers.handle(at)) : undefined;
+  /** Whether there is a breakpoint at an address for what the instruction there writes. */
+  isSite(pc: bigint): boolean {
+    return this.#registers.isSite(pc);
   }
 
-  async #handled(record: () => Promise<Handled>): Promise<Handled> {
+  /** As `handle`, where the vCPU stands at an instruction that writes a register, or maintains. */
+  async handleSite(at: StoppedCpu, mayRun = true): Promise<Handled | undefined> {
+    return this.isSite(at.pc) ? this.#handled(() => this.#registers.handle(at, mayRun), mayRun) : undefined;
+  }
+
+  async #handled(record: () => Promise<Handled>, mayRun: boolean): Promise<Handled> {
     this.#recorder.nextStop();
     if (this.#recorder.full) {
-      await this.#giveUp();
+      await this.#giveUp(mayRun);
       return "ran";
     }
     const { seen } = this.#recorder;
@@ -252,13 +263,12 @@ export class BlameWatch {
   }
 
   /** As much is recorded as may be: the guest runs on unwatched. */
-  async #giveUp(): Promise<void> {
+  async #giveUp(mayRun: boolean): Promise<void> {
     this.#isOver = true;
     const count = this.#recorder.count.toLocaleString("en");
     this.#lapse(`${count} events were recorded, as many as may be: what came after them was not watched.`);
-    await this.endTables();
-    await this.#watchpoints.removeRanges();
-    await this.#target.resume();
+    await this.end();
+    if (mayRun) await this.#target.resume();
   }
 
   #note(text: string): void {

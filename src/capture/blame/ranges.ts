@@ -52,10 +52,10 @@ function unusable(name: string, why: string): EbscopeError {
 
 const RUNTIME_SERVICES = 0x58n;
 
-/** Where a range lies. Raises `usage` when the table that it counts from is not there. Source: UEFI 2.10, 4.3.1, EFI_SYSTEM_TABLE. */
+/** Where a range lies; `roots`: where UEFI's tables are, undefined where there are none. Raises `usage` when the table that it counts from is not there. Source: UEFI 2.10, 4.3.1, EFI_SYSTEM_TABLE. */
 export async function placeRange(
   { name, base, offset, length }: RangeRequest,
-  roots: EfiRoots,
+  roots: EfiRoots | undefined,
   memory: PhysMemory,
 ): Promise<WatchedRange> {
   const from = base === undefined ? 0n : await tableAddress(base, roots, memory);
@@ -64,7 +64,12 @@ export async function placeRange(
   return { name, address: virt(from + offset), length };
 }
 
-async function tableAddress(base: RangeBase, roots: EfiRoots, memory: PhysMemory): Promise<bigint | undefined> {
+async function tableAddress(
+  base: RangeBase,
+  roots: EfiRoots | undefined,
+  memory: PhysMemory,
+): Promise<bigint | undefined> {
+  if (roots === undefined) return undefined;
   if (base === "gST") return roots.systemTable;
   if (base === "gBS") return roots.bootServices;
   const pointer = await readStructure(memory, roots.systemTable + RUNTIME_SERVICES, 8);

@@ -73,8 +73,8 @@ export class RegisterHits {
     return this.#sites.has(virt(pc));
   }
 
-  /** Records what the instruction does where the vCPU stands, and lets the guest run on. */
-  async handle({ cpu, pc: at }: StoppedCpu): Promise<Handled> {
+  /** Records what the instruction does where the vCPU stands, and lets the guest run on, if it may. */
+  async handle({ cpu, pc: at }: StoppedCpu, mayRun: boolean): Promise<Handled> {
     const pc = virt(at);
     const site = this.#sites.get(pc);
     if (site === undefined) return "stuck";
@@ -89,19 +89,19 @@ export class RegisterHits {
     const chain = chains.known(registers, guess);
     const isSure = !this.#last.isAgain(cpu, row) && stop.kind === "breakpoint";
     if (system.kind !== "msr" && isSure && chain !== undefined) {
-      await Promise.all([putBack(), this.#target.resume()]);
+      await Promise.all([putBack(), mayRun ? this.#target.resume() : undefined]);
       this.#recordMaintenance({ cpu, registers, pc, word, stack: chain.index }, system);
       return "ran";
     }
     await putBack();
     if (!isSure && (await this.#pcOf(cpu)) === pc) {
-      await this.#target.resume();
+      if (mayRun) await this.#target.resume();
       return "stuck";
     }
     const hit = { cpu, registers, pc, word, stack: await this.#stackOf(cpu, registers, guess) };
     if (system.kind === "msr") await this.#recordRegister(hit, system, row);
     else this.#recordMaintenance(hit, system);
-    await this.#target.resume();
+    if (mayRun) await this.#target.resume();
     return "ran";
   }
 

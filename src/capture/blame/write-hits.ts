@@ -56,13 +56,13 @@ export class WriteHits {
     this.#alone = parts.target.info.cpus.length === 1;
   }
 
-  /** Records the write, and lets the guest run on. */
-  async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>): Promise<Handled> {
+  /** Records the write, and lets the guest run on, if it may. */
+  async handle({ cpu, address }: Extract<Stop, { kind: "watchpoint" }>, mayRun: boolean): Promise<Handled> {
     if (this.#missed) await this.#late(cpu);
     await this.settleOthers(cpu);
     const out = this.#parts.watchpoints.trapAt(address);
-    const outcome = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, this.#alone);
-    if (outcome !== "runs") await this.#target.resume();
+    const outcome = out === undefined ? await this.#late(cpu) : await this.#hit(cpu, out, mayRun && this.#alone);
+    if (outcome !== "runs" && mayRun) await this.#target.resume();
     return outcome === "stuck" ? "stuck" : "ran";
   }
 
