@@ -86,6 +86,8 @@ export const ERROR_CODES = {
     "The recording stops here: the program that recorded was killed, or its disk was full. What came before was replayed.",
   "transcript-diverged":
     "The recording holds other requests: replay it with the command, options and version of ebscope that its first lines name.",
+  "no-blame":
+    "Capture again with `ebscope capture --blame`, or with `--watch-write gBS+0xe8` for memory; nothing can be said of what was not watched.",
   "no-such-point": "List the points with `ebscope show FILE points`.",
   // The user
   usage: "See `ebscope help`.",

@@ -29,6 +29,11 @@ export function* jsonText(value: unknown): Generator<string> {
   for (const piece of jsonPieces(value)) yield printableJson(piece);
 }
 
+/** The same for a list whose items are made one by one. */
+export function* jsonListText(items: Iterable<unknown>): Generator<string> {
+  for (const piece of jsonList(items, "")) yield printableJson(piece);
+}
+
 function* jsonPieces(value: unknown): Generator<string> {
   if (Array.isArray(value)) yield* jsonList(value, "");
   else if (isPlainObject(value)) yield* jsonObject(value);
@@ -51,7 +56,7 @@ function* jsonObject(object: Readonly<Record<string, unknown>>): Generator<strin
   yield separator === "{" ? "{}" : "\n}";
 }
 
-function* jsonList(list: readonly unknown[], indent: string): Generator<string> {
+function* jsonList(list: Iterable<unknown>, indent: string): Generator<string> {
   let separator = "[";
   for (const item of list) {
     yield `${separator}\n${indent}  ${indented(item, `${indent}  `)}`;

@@ -176,6 +176,26 @@ export function buildProgram(done: (code: number) => void): Command {
       done(await explainCommand(file, va, flags));
     });
 
+  verb(program, "blame")
+    .summary("tell who wrote to the page tables, control registers and watched memory of a capture taken with --blame")
+    .description(
+      "Who was seen to write between the points of a capture: in short, or the story of one address, register or watched range, each " +
+        "write with what it changed and its call chain. docs/blame.md says what is seen and what is not.",
+    )
+    .argument("<file>", "a capture (.ebs) that was taken with --blame or --watch-write")
+    .argument("[what]", "a register (SCTLR_EL1), a watched range (gBS+0xe8), or an address as `explain` takes it")
+    .option("--at <name>", "the same, as an option")
+    .option("--regime <name>", "EL1&0, EL2, EL2&0, EL3 or stage2 (default: the one that executes)")
+    .addOption(count("--cpu <index>", "the vCPU (default: the one the first point is about)", 0))
+    .option("--all", "list every event, not one screen")
+    .addOption(symbols())
+    .option("--no-symbols", "name nothing by symbols")
+    .option("--json", "print JSON: every event that tells of it")
+    .action(async (file: string, what: string | undefined, flags) => {
+      const { blameCommand } = await import("./commands/blame.ts");
+      done(await blameCommand(file, what, flags));
+    });
+
   verb(program, "report")
     .summary("write a report of a capture for people who do not have it: an HTML page, Markdown for a bug report")
     .argument("<file>", "a capture (.ebs)")

@@ -10,6 +10,7 @@ import type { Names } from "../diagnose/names.ts";
 import { placeText } from "../diagnose/place.ts";
 import type { PointTrace } from "../diagnose/trace.ts";
 import type { OwnedMappingChange } from "../diff/diff.ts";
+import type { MappingChange } from "../diff/mappings.ts";
 import { imageLabel } from "../diff/owners.ts";
 import type { RegisterChange } from "../diff/registers.ts";
 import type { LoadedImage } from "../efi/images.ts";
@@ -53,7 +54,7 @@ function levelText({ level }: Attributes): string {
 }
 
 /** `added RW+NX Normal WB RAWA`, `RO+X → RWX`, `moved from 0x…`. */
-export function mappingChangeText({ kind, before, after }: OwnedMappingChange): string {
+export function mappingChangeText({ kind, before, after }: Pick<MappingChange, "kind" | "before" | "after">): string {
   if (before === null || after === null) {
     const side = before ?? after;
     return side === null ? kind : `${kind} ${accessText(side.attributes)} ${side.attributes.memory}`;
@@ -104,7 +105,7 @@ export function changeCounts(changes: readonly OwnedMappingChange[]): string {
 const LARGEST_SHOWN = 0xffffn;
 
 /** `M 0x1 → 0x0 (disabled)`: each field that changed and whose value says something. */
-export function fieldChangeTexts({ fields }: RegisterChange): string[] {
+export function fieldChangeTexts({ fields }: Pick<RegisterChange, "fields">): string[] {
   return fields
     .filter(({ before, after }) => before <= LARGEST_SHOWN && after <= LARGEST_SHOWN)
     .map(({ name, before, after, meaning }) => `${name} ${hex(before)} → ${hex(after)} (${meaning})`);
