@@ -1,5 +1,6 @@
 /** `ebscope blame FILE [WHAT]` */
 import type { RegimeName } from "../../aarch64/regime-model.ts";
+import { CONTROL_REGISTERS } from "../../aarch64/registers/index.ts";
 import { EbscopeError } from "../../base/error.ts";
 import { hex16 } from "../../base/hex.ts";
 import { printable } from "../../base/text.ts";
@@ -84,7 +85,7 @@ function* storyText(
   for (const line of warnings(blame, subject)) yield `${style.warn(`! ${printable(line, 500)}`)}\n`;
   yield* renderStory(blame, subject, events, all);
   const writes = events.filter((index) => !SILENT.has(blame.record.events[index]?.kind ?? ""));
-  if (writes.length === 0) yield `${NOTHING_SEEN[subject.kind]}\n`;
+  if (writes.length === 0 && isWatched(blame, subject)) yield `${NOTHING_SEEN[subject.kind]}\n`;
 }
 
 const SILENT: ReadonlySet<string> = new Set(["point", "lapse", "maintenance"]);
@@ -108,15 +109,21 @@ function titleOf({ names, capture }: Study, blame: StudiedBlame, subject: Story)
 
 /** What was not watched at all, and why what is told may not be all. */
 function warnings(blame: StudiedBlame, subject: Story): string[] {
-  const { record, replay, lapses } = blame;
-  const unwatched =
-    subject.kind === "address" && !record.tables
-      ? ["Page tables were not watched."]
-      : subject.kind === "register" && record.sites.length === 0
-        ? ["Writes of registers were not watched."]
-        : [];
+  const { replay, lapses } = blame;
+  const what = subject.kind === "register" ? "Writes of it" : "Page tables";
+  const unwatched = isWatched(blame, subject) ? [] : [`${what} were not watched.`];
   const lapsed = lapses.length === 0 ? [] : ["Not all was seen from where it says so on."];
   return [...unwatched, ...lapsed, ...replay.notes];
+}
+
+/** Of registers, those that control the machine are: by the instructions that write them, where any were found. */
+function isWatched({ record, replay }: StudiedBlame, subject: Story): boolean {
+  if (subject.kind === "address") return record.tables;
+  if (subject.kind === "range") return true;
+  const { name } = subject;
+  return (
+    (record.sites.length > 0 && CONTROL_REGISTERS.includes(name)) || replay.registers.some((each) => each.name === name)
+  );
 }
 
 /** Every event in order, a line each. */

@@ -27,7 +27,7 @@ export function eventText(blame: StudiedBlame, index: number, watched?: Watched)
   const { record, replay, byEvent } = blame;
   const event = record.events[index] as BlameEvent;
   const { kind, address, old, new: now } = event;
-  const effects = effectsText(byEvent.effects(index), watched);
+  const effects = effectsText(byEvent.effects(index), watched, blame.watchedTables(index));
   switch (kind) {
     case "point":
       return join(`point ${printable(replay.capture.points[Number(address)]?.id ?? "?")}`, effects);
@@ -36,7 +36,7 @@ export function eventText(blame: StudiedBlame, index: number, watched?: Watched)
       return join(`${tableText(blame, index)}: ${valuesText(old, now)}`, effects || silentText(event));
     case "register":
     case "unseen-register":
-      return join(registerText(blame, index), watched === undefined ? "" : effects);
+      return join(registerText(blame, index), effects);
     case "memory":
     case "unseen-memory": {
       const range = record.ranges.find((each) => touches(each, address));
@@ -92,20 +92,22 @@ function registerText({ byEvent, replay }: StudiedBlame, index: number): string 
   return join(what, [...fields.slice(0, MAX_PARTS), ...more].join(", "));
 }
 
-function effectsText(effects: readonly Effect[], watched: Watched | undefined): string {
+function effectsText(effects: readonly Effect[], watched: Watched | undefined, seeing: boolean): string {
   if (watched !== undefined)
     return effects
       .filter(watched.concerns)
-      .map((each) => concernText(each, watched))
+      .map((each) => concernText(each, watched, seeing))
       .join("; ");
-  const texts = effects.flatMap((effect) => (effect.ranges.length === 0 ? [] : effectTexts(effect)));
+  const texts = effects.flatMap((effect) => (effect.ranges.length === 0 ? [] : effectTexts(effect, seeing)));
   const more = texts.length - MAX_PARTS;
   return [...texts.slice(0, MAX_PARTS), ...(more > 0 ? [`${plural(more, "run")} more`] : [])].join("; ");
 }
 
-function effectTexts(effect: Effect): string[] {
-  if (!effect.told) return [`${unseenText(effect)}what changes is not known`];
-  return effect.changes().map((change) => `${unseenText(effect)}${placeText(change)}: ${mappingChangeText(change)}`);
+function effectTexts(effect: Effect, seeing: boolean): string[] {
+  if (!effect.told) return [`${unseenText(effect, seeing)}what changes is not known`];
+  return effect
+    .changes()
+    .map((change) => `${unseenText(effect, seeing)}${placeText(change)}: ${mappingChangeText(change)}`);
 }
 
 function placeText({ regime, va, size }: MappingChange): string {
@@ -117,12 +119,14 @@ function regimeText(regime: RegimeName): string {
 }
 
 /** What became of the one address. */
-function concernText(effect: Effect, { va }: Watched): string {
-  if (!effect.told) return `${unseenText(effect)}whether it changed its translation is not known`;
+export function concernText(effect: Effect, { va }: Watched, seeing: boolean): string {
+  if (!effect.told) return `${unseenText(effect, seeing)}whether it changed its translation is not known`;
   const change = effect.changes().find((each) => va >= each.va && va < each.va + each.size);
-  return `${unseenText(effect)}${change === undefined ? "its translation changed" : mappingChangeText(change)}`;
+  return `${unseenText(effect, seeing)}${change === undefined ? "its translation changed" : mappingChangeText(change)}`;
 }
 
-function unseenText({ seen }: Effect): string {
-  return seen ? "" : "found, and nobody was seen to do it: ";
+/** `nobody was seen to do it: `; `seeing`: whether anybody would have been. */
+function unseenText({ seen }: Effect, seeing: boolean): string {
+  if (seen) return "";
+  return seeing ? "nobody was seen to do it: " : "not watched, found here: ";
 }

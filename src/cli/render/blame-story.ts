@@ -11,7 +11,7 @@ import { PointView } from "../../diff/point-view.ts";
 import { outcomeText } from "../../report/words.ts";
 import type { BlameEvent } from "../../snapshot/blame.ts";
 import { pointRegisters } from "../../snapshot/model.ts";
-import { byText, eventText, type Watched } from "./blame-event.ts";
+import { byText, concernText, eventText, type Watched } from "./blame-event.ts";
 import { style, table } from "./style.ts";
 
 /** Events told unless all are asked for: the first ones and the last ones. */
@@ -90,7 +90,7 @@ function pointLines(blame: StudiedBlame, index: number, subject: Subject, watche
   const title = style.heading(`point ${printable(point.id, 40)}`);
   const [text = "", ...unseen] = [
     stateText(blame, new PointView(capture, point, cpuOf(blame, subject)), subject),
-    ...(found.length === 0 ? [] : [`    ${style.warn(eventText(blame, index, watched))}`]),
+    ...found.map((effect) => `    ${style.warn(concernText(effect, watched as Watched, blame.watchedTables(index)))}`),
   ];
   return [`${title}${text === "" ? "" : `  ${text}`}`, ...unseen];
 }

@@ -47,13 +47,11 @@ export function renderSummary(blame: StudiedBlame, summary: BlameSummary, file: 
 }
 
 /** `Who wrote  before → after`, and what was watched. */
-export function heading({ record, replay }: StudiedBlame, file: string): string[] {
+export function heading({ record, replay, ended }: StudiedBlame, file: string): string[] {
   const points = replay.points
     .map(({ point }) => replay.capture.points[point]?.id ?? "?")
     .map((id) => printable(id, 40));
-  const ended = replay.lapses.find((event) => record.notes[Number(record.events[event]?.address)] === WATCH_ENDED);
-  const last = replay.points.findLast(({ event }) => ended !== undefined && event < ended)?.point;
-  const until = last === undefined ? "" : ` until ${printable(replay.capture.points[last]?.id ?? "?", 40)}`;
+  const until = ended === undefined ? "" : ` until ${printable(ended.point, 40)}`;
   const watched = [
     ...(record.tables ? [`page tables${until}`] : []),
     ...(record.sites.length > 0
@@ -159,7 +157,7 @@ function registers(blame: StudiedBlame, { registers: written }: BlameSummary): s
 }
 
 function registerLines(blame: StudiedBlame, register: RegisterSummary, vcpus: number): string[] {
-  const { cpu, name, writes, unseen, before, after, writers } = register;
+  const { cpu, name, writes, unseen, before, after, ranges, writers } = register;
   const fields = fieldChangeTexts({ fields: writtenFields(blame.replay.capture, register) }).slice(0, MAX_NAMED);
   const values = before === after ? `${text(after)}, as it was` : `${text(before)} → ${text(after)}`;
   const what = [
@@ -170,6 +168,7 @@ function registerLines(blame: StudiedBlame, register: RegisterSummary, vcpus: nu
   return [
     `  ${where}${printable(name, 40)}  ${what.join(" and ")}: ${values}${fields.length === 0 ? "" : `  ${fields.join(", ")}`}`,
     ...(writers.length === 0 ? [] : [style.quiet(`      by ${writersText(blame, writers)}`)]),
+    ...(ranges.length === 0 ? [] : [style.quiet(`      translated otherwise: ${rangesText(ranges)}`)]),
   ];
 }
 

@@ -41,6 +41,8 @@ export interface RegisterSummary {
   readonly unseen: number;
   readonly before: bigint | undefined;
   readonly after: bigint | undefined;
+  /** Addresses whose translation the writes changed. */
+  readonly ranges: readonly PageRange[];
   /** The first event of each instruction that wrote it, in order. */
   readonly writers: readonly number[];
 }
@@ -105,17 +107,24 @@ export function summarize(blame: StudiedBlame): BlameSummary {
   return {
     tables: tables.list(),
     unseenTables: unseenTables(blame),
-    registers: [...registers.values()].map((each) => ({ ...each, writers: each.writers.list() })),
+    registers: [...registers.values()].map((each) => ({
+      ...each,
+      ranges: each.ranges.list(),
+      writers: each.writers.list(),
+    })),
     ranges: ranges.map((each) => ({ ...each, writers: each.writers.list() })),
     maintenance,
   };
 }
 
-/** Those that were recorded as such, and those that the replay came upon. */
-function unseenTables({ record, replay }: StudiedBlame): number {
+/** Those that were recorded as such, and those that the replay came upon; 0 where nobody watched. */
+function unseenTables({ record, replay, ended }: StudiedBlame): number {
+  if (!record.tables) return 0;
+  const last = ended?.event ?? record.events.length;
   const recorded = record.events.filter(({ kind }) => kind === "unseen-table").length;
   const found = replay.effects.filter(
-    ({ seen, kind, event }) => !seen && kind !== "register" && record.events[event]?.kind !== "unseen-table",
+    ({ seen, kind, event }) =>
+      !seen && kind !== "register" && event <= last && record.events[event]?.kind !== "unseen-table",
   ).length;
   return recorded + found;
 }
@@ -133,9 +142,16 @@ class FirstEvents {
   }
 }
 
-type RegisterCount = { -readonly [K in keyof Omit<RegisterSummary, "writers">]: RegisterSummary[K] } & {
-  writers: FirstEvents;
-};
+interface RegisterCount {
+  readonly cpu: number;
+  readonly name: string;
+  writes: number;
+  unseen: number;
+  readonly before: bigint | undefined;
+  after: bigint | undefined;
+  readonly ranges: PageList;
+  readonly writers: FirstEvents;
+}
 
 function countRegister(
   registers: Map<string, RegisterCount>,
@@ -147,8 +163,12 @@ function countRegister(
   if (write === undefined) return;
   const { cpu, name, before, after } = write;
   const key = `${cpu} ${name}`;
-  const known = registers.get(key) ?? { cpu, name, writes: 0, unseen: 0, before, after, writers: new FirstEvents() };
+  const known = registers.get(key) ?? {
+    ...{ cpu, name, writes: 0, unseen: 0, before, after },
+    ...{ ranges: new PageList(), writers: new FirstEvents() },
+  };
   registers.set(key, known);
+  for (const { ranges } of byEvent.effects(index)) for (const range of ranges) known.ranges.add(range);
   known.after = after;
   if (write.seen) {
     known.writes++;
