@@ -87,6 +87,8 @@ export const BlameEntryJson = Type.Union([
   }),
   /** A TLBI, DC or IC instruction. */
   Type.Object({ ...entry, kind: Type.Literal("maintenance"), operation: Type.String(), value: Nullable(Hex) }),
+  /** A load or store through a mapping whose descriptor was valid and had been changed, before maintenance was seen: `va` is its first address. */
+  Type.Object({ ...entry, kind: Type.Literal("use"), va: Hex }),
   /** A page became a table of a live regime, or was found to be one. */
   Type.Object({ ...entry, kind: Type.Literal("table-found"), address: Hex, effects: Type.Array(TableEffectJson) }),
   /** From here on not all was seen. */

@@ -158,7 +158,8 @@ class Maintenance {
     if (event?.pc === undefined) return undefined;
     const sample = event.stack === undefined ? undefined : record.stacks[event.stack];
     const [pc, sp] = [Number(event.pc >> 12n), sample === undefined ? undefined : Number(sample.sp >> 12n)];
-    return { cpu: event.cpu, regime: regimeIn(this.#replay.mode(i)), pc, sp };
+    const data = event.kind === "use" ? Number(event.address >> 12n) : undefined;
+    return { cpu: event.cpu, regime: regimeIn(this.#replay.mode(i)), pc, sp, data };
   }
 
   /** A point came before a TLBI. */

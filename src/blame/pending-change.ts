@@ -19,17 +19,18 @@ export function pendingChange(effect: Effect, writer: SeenUse | undefined): Pend
   return { ...change, byItself: writer !== undefined && isIn(writer, change) };
 }
 
-/** Where an instruction was, and its stack, in 4 KiB pages. */
+/** Where an instruction was, its stack, and what it loaded or stored to where that was waited for, in 4 KiB pages. */
 export interface SeenUse {
   readonly cpu: number;
   readonly regime: string | undefined;
   readonly pc: number;
   readonly sp: number | undefined;
+  readonly data: number | undefined;
 }
 
-/** Whether it executed, or had its stack, where an entry maps. */
-export function isIn({ cpu, regime, pc, sp }: SeenUse, { effect, start, end }: PendingChange): boolean {
-  const inside = (pc >= start && pc < end) || (sp !== undefined && sp >= start && sp < end);
+/** Whether it executed, had its stack, or loaded or stored, where an entry maps. */
+export function isIn({ cpu, regime, pc, sp, data }: SeenUse, { effect, start, end }: PendingChange): boolean {
+  const inside = [pc, sp, data].some((page) => page !== undefined && page >= start && page < end);
   return inside && regime === effect.regime && effect.cpus.includes(cpu);
 }
 

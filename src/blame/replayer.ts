@@ -102,6 +102,7 @@ export class Replayer {
       case "memory":
       case "unseen-memory":
       case "maintenance":
+      case "use":
         break;
     }
   }

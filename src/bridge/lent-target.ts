@@ -11,6 +11,7 @@ import type {
   Stop,
   Target,
   TargetInfo,
+  WatchKind,
   Watchpoint,
 } from "../target/target.ts";
 
@@ -69,8 +70,8 @@ export class LentTarget implements Target {
     return breakpoint;
   }
 
-  async insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
-    const watchpoint = await this.#held.insertWatchpoint(address, length);
+  async insertWatchpoint(address: VirtAddr, length: number, kind?: WatchKind): Promise<Watchpoint> {
+    const watchpoint = await this.#held.insertWatchpoint(address, length, kind);
     this.#inserted.add(watchpoint);
     return watchpoint;
   }

@@ -96,6 +96,8 @@ function encodeEvent(blame: StudiedBlame, index: number, instructions: ReadonlyM
       const operation = systemNameOf(Number(address & 0xffffn));
       return { ...entry, kind: "maintenance", operation, value: orNull(now) };
     }
+    case "use":
+      return { ...entry, kind: "use", va: hex(address) };
     case "table-found":
       return { ...entry, kind: "table-found", address: hex(address), effects };
     case "lapse":

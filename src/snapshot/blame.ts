@@ -15,6 +15,8 @@ import type { VirtAddr } from "../base/address.ts";
  * its contents in `contents`. Undefined `new`: it could not be read.
  * `unseen-table`, `unseen-memory`, `unseen-register`: a difference that no seen write explains, found by comparing at this stop.
  * `lapse`: from here on not all is seen: `address` is the index of why in `notes`.
+ * `use`: a load or store through a mapping whose descriptor was valid and had been changed, before any maintenance was seen: `address` is the first
+ * virtual address of the mapping. The first one only, and only where maintenance is watched.
  *
  * In the order of the numbers that they have in files: new ones come last.
  */
@@ -29,6 +31,7 @@ export const BLAME_KINDS = [
   "unseen-memory",
   "unseen-register",
   "lapse",
+  "use",
 ] as const;
 export type BlameKind = (typeof BLAME_KINDS)[number];
 

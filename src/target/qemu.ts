@@ -28,7 +28,17 @@ import { readVirtual } from "./memory/virtual-reads.ts";
 import { describe, greet, type Machine, monitor } from "./negotiate.ts";
 import { RegisterBatch } from "./register-batch.ts";
 import { SelectedCpu } from "./selected-cpu.ts";
-import type { Breakpoint, Cpu, OutOfTheWay, SteppedAside, Stop, Target, TargetInfo, Watchpoint } from "./target.ts";
+import type {
+  Breakpoint,
+  Cpu,
+  OutOfTheWay,
+  SteppedAside,
+  Stop,
+  Target,
+  TargetInfo,
+  WatchKind,
+  Watchpoint,
+} from "./target.ts";
 import { Traps } from "./traps.ts";
 
 export interface AttachOptions extends ConnectionOptions {
@@ -223,9 +233,9 @@ class QemuTarget implements Target {
     return this.#traps.insertBreakpoint(address);
   }
 
-  async insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
+  async insertWatchpoint(address: VirtAddr, length: number, kind: WatchKind = "write"): Promise<Watchpoint> {
     this.#mustBeHeld();
-    return this.#traps.insertWatchpoint(address, length);
+    return this.#traps.insertWatchpoint(address, length, kind);
   }
 
   async resume(): Promise<void> {
@@ -295,7 +305,8 @@ class QemuTarget implements Target {
       case "signal":
         this.#noteStop(stop);
         if (stop.watch !== undefined) {
-          return { kind: "watchpoint", cpu: this.#stoppedCpu, address: stop.watch.address };
+          const of = stop.watch.kind === "access" ? "access" : "write";
+          return { kind: "watchpoint", cpu: this.#stoppedCpu, address: stop.watch.address, of };
         }
         return { kind: stop.signal === SIGTRAP ? "breakpoint" : "interrupt", cpu: this.#stoppedCpu };
       // Of other stubs: no vCPU comes or goes under QEMU.

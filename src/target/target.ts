@@ -26,21 +26,26 @@ export interface TargetInfo {
   readonly wasRunning: boolean;
 }
 
+/** What a watchpoint waits for: writes, or reads and writes. */
+export type WatchKind = "write" | "access";
+
 export type Stop =
   | { readonly kind: "breakpoint"; readonly cpu: Cpu }
   | { readonly kind: "interrupt"; readonly cpu: Cpu }
-  /** A vCPU is about to write; `address` is where the watchpoint begins, as the stub tells it. */
-  | { readonly kind: "watchpoint"; readonly cpu: Cpu; readonly address: bigint }
+  /** A vCPU is about to write, or to read or write; `address` is where the watchpoint begins, as the stub tells it. */
+  | { readonly kind: "watchpoint"; readonly cpu: Cpu; readonly address: bigint; readonly of?: WatchKind }
   | { readonly kind: "ended"; readonly why: string };
 
 export interface Breakpoint extends AsyncDisposable {
   readonly address: VirtAddr;
 }
 
-/** Stops the guest before it writes to one of `length` bytes from `address` on. */
+/** Stops the guest before it writes to (or reads, if asked for) one of `length` bytes from `address` on. */
 export interface Watchpoint extends AsyncDisposable {
   readonly address: VirtAddr;
   readonly length: number;
+  /** `write` when left out. */
+  readonly kind?: WatchKind;
 }
 
 /**
@@ -76,7 +81,8 @@ export interface Target {
    */
   readVirtual(cpu: Cpu, spans: readonly VirtSpan[]): Promise<MemoryRead[]>;
   insertBreakpoint(address: VirtAddr): Promise<Breakpoint>;
-  insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint>;
+  /** On writes, unless told otherwise. */
+  insertWatchpoint(address: VirtAddr, length: number, kind?: WatchKind): Promise<Watchpoint>;
   resume(): Promise<void>;
   /**
    * Resumes a guest that may stand on a breakpoint: one instruction on `cpu`, the others held and what is in the way out meanwhile (the

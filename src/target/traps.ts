@@ -11,7 +11,7 @@ import type { Reply } from "../rsp/command.ts";
 import { type BreakpointRequest, insertBreakpoint, removeBreakpoint } from "../rsp/commands/breakpoints.ts";
 import type { Connection } from "../rsp/connection.ts";
 import { saidText } from "./negotiate.ts";
-import type { Breakpoint, OutOfTheWay, Watchpoint } from "./target.ts";
+import type { Breakpoint, OutOfTheWay, WatchKind, Watchpoint } from "./target.ts";
 
 /** A64 instructions have four bytes. */
 const INSTRUCTION = 4;
@@ -38,8 +38,8 @@ export class Traps {
     return this.#insertOnce(breakpointAt(address));
   }
 
-  insertWatchpoint(address: VirtAddr, length: number): Promise<Watchpoint> {
-    return this.#insertOnce(watchpointOn({ address, length }));
+  insertWatchpoint(address: VirtAddr, length: number, kind: WatchKind): Promise<Watchpoint> {
+    return this.#insertOnce(watchpointOn({ address, length, kind }));
   }
 
   async #insertOnce(request: BreakpointRequest): Promise<Breakpoint & Watchpoint> {
@@ -52,6 +52,7 @@ export class Traps {
     return {
       address: request.address as VirtAddr,
       length: Number(request.kind),
+      kind: request.type === "access" ? ("access" as const) : ("write" as const),
       [Symbol.asyncDispose]: async () => {
         if (!isHeld) return;
         isHeld = false;
@@ -113,8 +114,8 @@ function breakpointAt(address: VirtAddr): BreakpointRequest {
   return { type: "software", address, kind: INSTRUCTION };
 }
 
-function watchpointOn({ address, length }: Pick<Watchpoint, "address" | "length">): BreakpointRequest {
-  return { type: "write", address, kind: length };
+function watchpointOn({ address, length, kind }: Pick<Watchpoint, "address" | "length" | "kind">): BreakpointRequest {
+  return { type: kind ?? "write", address, kind: length };
 }
 
 function keyOf({ type, address, kind }: BreakpointRequest): string {
@@ -126,7 +127,7 @@ function refused(
   insert: boolean,
   reply: Exclude<Reply<unknown>, { kind: "ok" }>,
 ): EbscopeError {
-  const what = type === "write" ? "watchpoint" : "breakpoint";
+  const what = type === "software" || type === "hardware" ? "breakpoint" : "watchpoint";
   const action = insert ? `insert a ${what}` : `remove the ${what}`;
   return new EbscopeError(
     "stub-refused",

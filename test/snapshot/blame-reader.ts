@@ -3,7 +3,7 @@ import { inflateSync } from "node:zlib";
 
 const KINDS = [
   ...["point", "table", "memory", "register", "maintenance"],
-  ...["table-found", "unseen-table", "unseen-memory", "unseen-register", "lapse"],
+  ...["table-found", "unseen-table", "unseen-memory", "unseen-register", "lapse", "use"],
 ];
 
 type Row = Record<string, bigint>;

@@ -16,6 +16,7 @@ export const AAVMF_2022 = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd";
 export const AAVMF_2025 = join(ROOT, ".cache/aavmf-2025/QEMU_EFI.fd");
 export const LINUX = join(ROOT, ".cache/guests/linux/vmlinuz");
 export const XEN = join(ROOT, ".cache/guests/xen/xen.efi");
+export const BLAME = join(ROOT, "examples/guests/blame/blame.efi");
 export const HANDOFF = join(ROOT, "examples/guests/handoff/handoff.efi");
 
 /** Fails the test when a file of the set-up is missing. */

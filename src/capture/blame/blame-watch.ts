@@ -31,6 +31,7 @@ import { placeRange, type RangeRequest } from "./ranges.ts";
 import { NOTHING, Recorder } from "./recorder.ts";
 import { RegisterHits } from "./register-hits.ts";
 import { type CodeExtent, findSites } from "./sites.ts";
+import { UseWatch } from "./use-watch.ts";
 import { Watchpoints } from "./watchpoints.ts";
 import { WriteHits } from "./write-hits.ts";
 
@@ -73,6 +74,8 @@ export class BlameWatch {
   readonly #ranges: RangeWords;
   readonly #writes: WriteHits;
   readonly #registers: RegisterHits;
+  /** Undefined when nobody watches for maintenance. */
+  readonly #useWatch: UseWatch | undefined;
   #view: MachineView | undefined;
   /** While tables and registers are watched. */
   #tables: LiveTables | undefined;
@@ -100,7 +103,9 @@ export class BlameWatch {
     const tables = (): LiveTables | undefined => this.#tables;
     this.#writes = new WriteHits({ target, general, known, code, isMemory, chains, watchpoints, ranges, tables });
     const onChange = async ({ index }: Cpu): Promise<void> => this.#tables?.follow(known.all, index);
-    this.#registers = new RegisterHits({ target, recorder, general, known, chains, onChange });
+    const useWatch = options.maintenance === true ? new UseWatch(target, recorder) : undefined;
+    this.#useWatch = useWatch;
+    this.#registers = new RegisterHits({ target, recorder, general, known, chains, useWatch, onChange });
   }
 
   get watched(): BlameSummary {
@@ -157,8 +162,8 @@ export class BlameWatch {
     await view.follow(this.#known.all, pageMemory(pointPages(point)));
     this.#view = view;
     const onLapse = (why: string): void => this.#lapse(why);
-    const parts = { target: this.#target, recorder: this.#recorder, watchpoints: this.#watchpoints, view, onLapse };
-    this.#tables = new LiveTables(parts);
+    const [target, recorder, watchpoints, useWatch] = [this.#target, this.#recorder, this.#watchpoints, this.#useWatch];
+    this.#tables = new LiveTables({ target, recorder, watchpoints, view, useWatch, onLapse });
     await this.#tables.place();
     this.#recorder.tables = this.#tables.watched;
     await this.#watchSites(extents, view);
@@ -218,6 +223,7 @@ export class BlameWatch {
     if (this.#tables === undefined) return;
     this.#recorder.lapse(this.#target.stoppedCpu.index, WATCH_ENDED);
     this.#tables = undefined;
+    await this.#useWatch?.clear();
     await this.#watchpoints.removeTables();
     await this.#registers.removeAll();
   }
@@ -236,9 +242,17 @@ export class BlameWatch {
     if (this.#tables === undefined && looksAtCode && this.#watchpoints.count > 0) {
       await this.#lookAnew(this.#memory);
     }
-    if (isWrite) return this.#handled(() => this.#writes.handle(stop, mayRun), mayRun);
+    if (isWrite) return this.#handled(() => this.#atWatchpoint(stop, mayRun), mayRun);
     await this.#writes.settleOthers(stop.cpu);
     return undefined;
+  }
+
+  async #atWatchpoint(stop: Extract<Stop, { kind: "watchpoint" }>, mayRun: boolean): Promise<Handled> {
+    if (stop.of !== "access") return this.#writes.handle(stop, mayRun);
+    await this.#writes.settleOthers(stop.cpu);
+    const isUse = await this.#useWatch?.handle(stop.address, () => this.#writes.standing(stop.cpu));
+    if (mayRun) await this.#target.resume();
+    return isUse ? "ran" : "stuck";
   }
 
   /** Whether there is a breakpoint at an address for what the instruction there writes. */

@@ -11,6 +11,7 @@ import { type Hit, isRefusal } from "./hit.ts";
 import type { MachineView } from "./machine-view.ts";
 import { NOTHING, type Recorder } from "./recorder.ts";
 import { differences } from "./shadow.ts";
+import type { UseWatch } from "./use-watch.ts";
 import type { WatchedWord, Watchpoints } from "./watchpoints.ts";
 
 export interface LiveTablesParts {
@@ -18,6 +19,8 @@ export interface LiveTablesParts {
   readonly recorder: Recorder;
   readonly watchpoints: Watchpoints;
   readonly view: MachineView;
+  /** Who uses mappings that were changed; undefined when nobody watches for maintenance. */
+  readonly useWatch: UseWatch | undefined;
   /** Told why not all is seen from here on. */
   readonly onLapse: (why: string) => void;
 }
@@ -27,17 +30,19 @@ export class LiveTables {
   readonly #recorder: Recorder;
   readonly #watchpoints: Watchpoints;
   readonly #view: MachineView;
+  readonly #useWatch: UseWatch | undefined;
   readonly #onLapse: (why: string) => void;
   /** Whether tables have come or gone, or can be written to at other addresses, since the watchpoints were placed. */
   #moved = false;
   #refused = false;
   readonly #told = new Set<string>();
 
-  constructor({ target, recorder, watchpoints, view, onLapse }: LiveTablesParts) {
+  constructor({ target, recorder, watchpoints, view, useWatch, onLapse }: LiveTablesParts) {
     this.#target = target;
     this.#recorder = recorder;
     this.#watchpoints = watchpoints;
     this.#view = view;
+    this.#useWatch = useWatch;
     this.#onLapse = onLapse;
   }
 
@@ -77,6 +82,8 @@ export class LiveTables {
       const value = values?.[i];
       if (value === undefined) return false;
       const old = this.#view.shadow.word(table) ?? 0n;
+      // What was valid and becomes another is waited for, before the guest runs on.
+      if (this.#useWatch !== undefined && (old & 1n) === 1n && old !== value) return false;
       const uses = this.#view.uses.usesOf(physPage(table));
       const tells = (use: TableUse): boolean => isTable(old, use) || isTable(value, use) || use.regime.bigEndian;
       return !uses.some((use) => tells(use) || this.#mapsTables(old, use) || this.#mapsTables(value, use));
@@ -95,6 +102,10 @@ export class LiveTables {
     const old = this.#view.shadow.word(address) ?? 0n;
     // A page that a leaf does not map any more is not to be watched there either: something else may be.
     const maps = uses.some((use) => this.#mapsTables(old, use) || this.#mapsTables(value, use));
+    const entry = Number(address & 0xfffn) >> 3;
+    for (const use of uses) {
+      if (this.#useWatch !== undefined && isLeaf(old, use)) this.#useWatch.noteChange(use, entry);
+    }
     const { added, removed } = this.#view.written(address, value);
     this.#moved ||= maps || added.length > 0 || removed.length > 0;
   }
@@ -111,6 +122,7 @@ export class LiveTables {
 
   /** Looks at what the writes since have led to, before the guest runs on. */
   async settle(cpu: Cpu): Promise<void> {
+    await this.#useWatch?.arm();
     if (!this.#moved) return;
     this.#tellFound(await this.#view.fetch(), cpu.index);
     await this.place();
@@ -165,6 +177,11 @@ export class LiveTables {
 
 function isTable(value: bigint, { level, root, regime }: TableUse): boolean {
   return level < LAST_LEVEL && descriptorKind(halves(value, regime.bigEndian)[0], level, root.format) === TABLE;
+}
+
+function isLeaf(value: bigint, { level, root, regime }: TableUse): boolean {
+  const kind = descriptorKind(halves(value, regime.bigEndian)[0], level, root.format);
+  return kind !== INVALID && kind !== TABLE;
 }
 
 /** Of a descriptor as it was read from memory. */

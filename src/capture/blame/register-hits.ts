@@ -12,6 +12,7 @@ import type { ChainGuess, Chains } from "./chains.ts";
 import { type Handled, type Hit, isRefusal, LastHits } from "./hit.ts";
 import type { KnownRegisters, RegisterDifference } from "./known-registers.ts";
 import { NOTHING, type Recorder } from "./recorder.ts";
+import type { UseWatch } from "./use-watch.ts";
 
 export interface RegisterHitsParts {
   readonly target: Target;
@@ -19,6 +20,8 @@ export interface RegisterHitsParts {
   readonly general: readonly RegisterDefinition[];
   readonly known: KnownRegisters;
   readonly chains: Chains;
+  /** Who waits for uses until maintenance is seen; undefined when nobody does. */
+  readonly useWatch: UseWatch | undefined;
   /** Told when control registers of a vCPU have changed; the guest is halted. */
   readonly onChange: (cpu: Cpu) => Promise<void>;
 }
@@ -88,7 +91,8 @@ export class RegisterHits {
     const registers = registersOf(definitions, row);
     const chain = chains.known(registers, guess);
     const isSure = !this.#last.isAgain(cpu, row) && stop.kind === "breakpoint";
-    if (system.kind !== "msr" && isSure && chain !== undefined) {
+    const isWaiting = this.#parts.useWatch?.isWaiting === true;
+    if (system.kind !== "msr" && isSure && chain !== undefined && !isWaiting) {
       await Promise.all([putBack(), mayRun ? this.#target.resume() : undefined]);
       this.#recordMaintenance({ cpu, registers, pc, word, stack: chain.index }, system);
       return "ran";
@@ -100,7 +104,10 @@ export class RegisterHits {
     }
     const hit = { cpu, registers, pc, word, stack: await this.#stackOf(cpu, registers, guess) };
     if (system.kind === "msr") await this.#recordRegister(hit, system, row);
-    else this.#recordMaintenance(hit, system);
+    else {
+      this.#recordMaintenance(hit, system);
+      await this.#parts.useWatch?.clear();
+    }
     if (mayRun) await this.#target.resume();
     return "ran";
   }

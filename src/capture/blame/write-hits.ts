@@ -66,6 +66,21 @@ export class WriteHits {
     return outcome === "stuck" ? "stuck" : "ran";
   }
 
+  /** A stop before a load or store that is no watched write: what there is to say of it. */
+  async standing(cpu: Cpu): Promise<Hit> {
+    const { chains, code, general } = this.#parts;
+    const [[row = []], guess] = await Promise.all([this.#target.readRegisters([cpu], general), chains.guess(cpu)]);
+    const registers = registersOf(general, row);
+    const pc = virt(registers.get("pc") ?? 0n);
+    return {
+      cpu,
+      registers,
+      pc,
+      word: await code.fetchWord(cpu, pc),
+      stack: await chains.whole(cpu, registers, guess),
+    };
+  }
+
   /** Of a watchpoint that is not there any more: what was written is found by comparing. */
   async #late(cpu: Cpu, by?: Hit): Promise<"stuck"> {
     this.#missed = false;

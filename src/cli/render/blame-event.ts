@@ -44,6 +44,8 @@ export function eventText(blame: StudiedBlame, index: number, watched?: Watched)
     }
     case "maintenance":
       return `${systemNameOf(Number(address & 0xffffn))}${now === undefined ? "" : ` ${hex(now)}`}`;
+    case "use":
+      return `a load or store through the mapping of ${hex(address)}, before maintenance was seen`;
     case "table-found":
       return join(`${hex(address)} is a table`, effects);
     case "lapse":

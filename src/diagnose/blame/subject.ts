@@ -2,6 +2,7 @@
 import type { RegimeName } from "../../aarch64/regime-model.ts";
 import { CONTROL_REGISTERS } from "../../aarch64/registers/index.ts";
 import { tlbiScope } from "../../aarch64/tlbi.ts";
+import type { VirtAddr } from "../../base/address.ts";
 import type { Effect, PageRange } from "../../blame/index.ts";
 import { PointView } from "../../diff/point-view.ts";
 import type { BlameEvent, WatchedRange } from "../../snapshot/blame.ts";
@@ -78,6 +79,7 @@ function addressTeller(blame: StudiedBlame, subject: Extract<BlameSubject, { kin
   let entry: PageRange = { start: page, pages: 1 };
   return (event, index) => {
     if (isMemory(event)) return event.address <= subject.va && subject.va < event.address + 8n;
+    if (event.kind === "use") return pageOf(event.address as VirtAddr) === entry.start;
     if (event.kind === "maintenance") return invalidates(blame, event, index, covers.regimes, entry);
     const effect = blame.byEvent.effects(index).find(covers.effect);
     if (effect !== undefined && effect.size > 0n)

@@ -19,8 +19,8 @@ const SEARCHED =
 export function tlbMaintenanceMissing({ study }: Facts): Verdict | undefined {
   const gaps = gapsOf(study, "no-tlbi");
   const used = gaps.filter(({ seenUse }) => seenUse !== undefined).length;
-  const uses = used === 0 ? "" : `; the addresses of ${used} were used before one`;
-  return verdict(study, gaps, (count) => `${count} with no TLBI afterwards that was seen to cover it${uses}.`);
+  const uses = used === 0 ? "" : `; ${used} of ${gaps.length} were used before one`;
+  return verdict(study, gaps, (count) => `${count} that no TLBI followed in time, as far as was seen${uses}.`);
 }
 
 export function breakBeforeMakeMissing({ study }: Facts): Verdict | undefined {

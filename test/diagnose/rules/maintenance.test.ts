@@ -31,7 +31,7 @@ describe("a live mapping that was changed", () => {
     expect(finding).toMatchObject({
       rule: "tlb-maintenance-missing",
       severity: "warning",
-      title: "1 change of a live mapping with no TLBI afterwards that was seen to cover it.",
+      title: "1 change of a live mapping that no TLBI followed in time, as far as was seen.",
     });
     const [line, searched] = finding?.evidence ?? [];
     expect(line).toContain("EL1&0 0x40403000 + 0x1000, descriptor 0x40403707 → 0x40403787 by 0x40200040 (event 1)");
@@ -47,9 +47,24 @@ describe("a live mapping that was changed", () => {
       invalidate(guest);
     });
     expect(finding?.title).toBe(
-      "1 change of a live mapping with no TLBI afterwards that was seen to cover it; the addresses of 1 were used before one.",
+      "1 change of a live mapping that no TLBI followed in time, as far as was seen; 1 of 1 were used before one.",
     );
     expect(finding?.evidence[0]).toContain("(at 0x40403008, event 2)");
+  });
+
+  it("and loaded or stored through, where that was waited for", async () => {
+    const [finding] = await findings((guest) => {
+      flip(guest);
+      guest.event("use", addressOf(3), {}, { pc: CODE + 0x100n });
+      invalidate(guest);
+    });
+    expect(finding?.evidence[0]).toContain("used before a TLBI that covers them was seen (at 0x40200100, event 2)");
+    const other = await findings((guest) => {
+      flip(guest);
+      guest.event("use", addressOf(4), {}, { pc: CODE + 0x100n });
+      invalidate(guest);
+    });
+    expect(other).toEqual([]);
   });
 
   it("to another address while it stayed valid: break-before-make", async () => {
