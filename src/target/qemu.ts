@@ -305,8 +305,9 @@ class QemuTarget implements Target {
       case "signal":
         this.#noteStop(stop);
         if (stop.watch !== undefined) {
-          const of = stop.watch.kind === "access" ? "access" : "write";
-          return { kind: "watchpoint", cpu: this.#stoppedCpu, address: stop.watch.address, of };
+          const { address, kind } = stop.watch;
+          const stopped = { kind: "watchpoint", cpu: this.#stoppedCpu, address } as const;
+          return kind === "access" ? { ...stopped, of: kind } : stopped;
         }
         return { kind: stop.signal === SIGTRAP ? "breakpoint" : "interrupt", cpu: this.#stoppedCpu };
       // Of other stubs: no vCPU comes or goes under QEMU.

@@ -33,7 +33,7 @@ export type Stop =
   | { readonly kind: "breakpoint"; readonly cpu: Cpu }
   | { readonly kind: "interrupt"; readonly cpu: Cpu }
   /** A vCPU is about to write, or to read or write; `address` is where the watchpoint begins, as the stub tells it. */
-  | { readonly kind: "watchpoint"; readonly cpu: Cpu; readonly address: bigint; readonly of?: WatchKind }
+  | { readonly kind: "watchpoint"; readonly cpu: Cpu; readonly address: bigint; readonly of?: "access" }
   | { readonly kind: "ended"; readonly why: string };
 
 export interface Breakpoint extends AsyncDisposable {
