@@ -9,7 +9,7 @@ const A_GUEST = 180_000;
  */
 const ALONE = [
   ...["bad-guests", "conformance", "conformance-example", "conformance-running", "conformance-table"],
-  ...["death", "leaving", "linux", "transcripts"],
+  ...["blame-watch", "death", "leaving", "linux", "transcripts"],
 ].map((name) => `test/live/${name}.test.ts`);
 const LIVE = ["test/live/**/*.test.ts"];
 
