@@ -117,7 +117,11 @@ describe("a guest that goes", () => {
     let target: FakeTarget | undefined;
     const { record, error, capture } = await captureBlame(
       [...flips(5), { ...end, does: () => target?.lose() }, ...flips(5)],
-      { prepare: (fake) => void (target = fake) },
+      {
+        prepare: (fake) => {
+          target = fake;
+        },
+      },
     );
     expect(error?.code).toBe("connection-lost");
     expect(capture?.partial).toMatchObject({ code: "connection-lost" });
@@ -208,7 +212,8 @@ describe("no device is read", () => {
         blame: { ranges: [parseRange("0x45000000")] },
         prepare: (fake, memory) => {
           memory.setWord(address, 0n);
-          fake.physical = (at) => (at >> 21n === address >> 21n && memory.word(mapped)! & 4n ? 0x0900_0000n : at);
+          fake.physical = (at) =>
+            at >> 21n === address >> 21n && (memory.word(mapped) ?? 0n) & 4n ? 0x0900_0000n : at;
         },
       },
     );

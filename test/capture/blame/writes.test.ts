@@ -207,11 +207,11 @@ describe("a page of a table that is mapped twice", () => {
 
   it("is not blamed for what is written there when something else is mapped there", async () => {
     let isAlias = true;
+    const remap = (): void => {
+      isAlias = false;
+    };
     const { record } = await captureBlame(
-      [
-        store(CODE, entryOf(ALIAS), leaf(SPARE), { does: () => undefined }),
-        store(CODE + 4n, ALIAS + 8n, 0x1234n, { does: () => void (isAlias = false) }),
-      ],
+      [store(CODE, entryOf(ALIAS), leaf(SPARE)), store(CODE + 4n, ALIAS + 8n, 0x1234n, { does: remap })],
       {
         prepare: (target, memory) => {
           memory.setWord(entryOf(ALIAS), leaf(L3));
