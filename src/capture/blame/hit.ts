@@ -26,13 +26,16 @@ export class LastHits {
   isAgain({ index }: Cpu, row: readonly RegisterRead[]): boolean {
     const last = this.#rows.get(index);
     this.#rows.set(index, row);
-    return last?.length === row.length && row.every((read, i) => isSame(read, last[i]));
+    // What differs as a rule stands in front: the general registers.
+    for (let i = 0; i < row.length; i++) if (!isSame(row[i], last?.[i])) return false;
+    return true;
   }
 }
 
-function isSame(a: RegisterRead, b: RegisterRead | undefined): boolean {
-  if (a.state !== "present" || b?.state !== "present") return a.state === b?.state;
-  return a.bytes.every((byte, i) => byte === b.bytes[i]);
+function isSame(a: RegisterRead | undefined, b: RegisterRead | undefined): boolean {
+  if (a?.state !== "present" || b?.state !== "present") return a?.state === b?.state;
+  for (let i = 0; i < a.bytes.length; i++) if (a.bytes[i] !== b.bytes[i]) return false;
+  return true;
 }
 
 /** Whether the stub does not take a breakpoint or watchpoint. */

@@ -186,7 +186,8 @@ function isLeaf(value: bigint, { level, root, regime }: TableUse): boolean {
 
 /** Of a descriptor as it was read from memory. */
 function halves(value: bigint, bigEndian: boolean): readonly [number, number] {
+  if (!bigEndian) return [Number(value & 0xffff_ffffn), Number(value >> 32n)];
   const view = new DataView(new ArrayBuffer(8));
   view.setBigUint64(0, value, true);
-  return bigEndian ? [view.getUint32(4), view.getUint32(0)] : [view.getUint32(0, true), view.getUint32(4, true)];
+  return [view.getUint32(4), view.getUint32(0)];
 }
