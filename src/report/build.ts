@@ -1,5 +1,6 @@
 /** What a report says, and in which order: the verdict first. */
 import { hex } from "../base/hex.ts";
+import type { DifferenceAuthors } from "../diagnose/blame/authors.ts";
 import { type Finding, findingsOf } from "../diagnose/findings.ts";
 import type { Study } from "../diagnose/study.ts";
 import type { Difference } from "../diff/diff.ts";
@@ -17,6 +18,8 @@ export interface ReportOptions {
   readonly version: string;
   /** From the return of the call to the fault. */
   readonly toFault?: Difference | undefined;
+  /** Who made the changes of the difference; undefined for a capture without a record of it. */
+  readonly authors?: DifferenceAuthors | undefined;
 }
 
 /** The report of a capture. `difference`: the two points that are compared; undefined for a capture with a single one. */
@@ -35,7 +38,7 @@ export function buildReport(study: Study, difference: Difference | undefined, op
       ),
       ...faultSection(study),
       ...(options.toFault === undefined ? [] : [changesSection(options.toFault, "changes-to-fault")]),
-      ...(difference === undefined ? [] : [changesSection(difference)]),
+      ...(difference === undefined ? [] : [changesSection(difference, "changes", options.authors)]),
       ...coverageSection(study, difference),
       ...findingsSection(
         "normal",

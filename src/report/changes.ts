@@ -2,9 +2,11 @@
 import { registerClass } from "../aarch64/registers/index.ts";
 import { hex, hex16, roughSize, sizeText } from "../base/hex.ts";
 import { plural } from "../base/text.ts";
+import type { DifferenceAuthors } from "../diagnose/blame/authors.ts";
 import { type Difference, type EfiChange, isCall, type OwnedMappingChange } from "../diff/diff.ts";
 import { isKnownChange, type RegisterChange } from "../diff/registers.ts";
-import { type Block, columns, data, more, type Section, type Tone, table, text } from "./document.ts";
+import { authorsText } from "./blame-words.ts";
+import { type Block, type Column, columns, data, more, type Section, type Tone, table, text } from "./document.ts";
 import {
   changeCounts,
   changesByImage,
@@ -14,17 +16,18 @@ import {
   pageCount,
 } from "./words.ts";
 
-/** `id`: of the section, for links to it. */
-export function changesSection(difference: Difference, id = "changes"): Section {
+/** `id`: of the section, for links to it. `authors`: who made the changes; undefined for a capture without a record of it. */
+export function changesSection(difference: Difference, id = "changes", authors?: DifferenceAuthors): Section {
   const { before, after } = difference;
   return {
     id,
     title: `What changed from ${before.point.id} to ${after.point.id}`,
     blocks: [
       { kind: "heading", spans: ["Mappings"] },
-      ...mappingBlocks(difference),
+      ...mappingBlocks(difference, authors),
       { kind: "heading", spans: ["Registers"] },
-      ...registerBlocks(difference),
+      ...registerBlocks(difference, authors),
+      ...gapBlocks(authors),
       { kind: "heading", spans: ["Translation tables"] },
       ...tableBlocks(difference),
       ...efiBlocks(difference.efi),
@@ -37,8 +40,28 @@ function judged(tone: Tone, words: string): Block {
 }
 
 const RUN_COLUMNS = columns("Regime", "Address", "Size", "Change", "Whose");
+/** Beside each change: who made it. */
+const BY: Column = { name: "By", prose: true };
 
-function mappingBlocks(difference: Difference): Block[] {
+type By = DifferenceAuthors["mappings"] | undefined;
+
+function byColumn(by: By | DifferenceAuthors["registers"]): readonly Column[] {
+  return by === undefined ? [] : [BY];
+}
+
+function byCell(by: By, changes: readonly OwnedMappingChange[]): string[] {
+  return by === undefined ? [] : [authorsText(changes.map((change) => by.get(change))).text];
+}
+
+/** Why the authors may not be all. */
+function gapBlocks(authors: DifferenceAuthors | undefined): Block[] {
+  const gaps = authors?.gaps ?? [];
+  return gaps
+    .slice(0, MAX_SHOWN)
+    .map((gap): Block => ({ kind: "text", tone: "warning", spans: ["Who wrote: ", data(gap)] }));
+}
+
+function mappingBlocks(difference: Difference, authors: DifferenceAuthors | undefined): Block[] {
   const { mappings, coverage } = difference;
   const gaps = coverage.length === 0 ? "" : ` ${plural(coverage.length, "part")} of the tables not known: see below.`;
   if (mappings.length === 0) {
@@ -50,8 +73,8 @@ function mappingBlocks(difference: Difference): Block[] {
   return [
     text(`${plural(pages, "page")} (${roughSize(pages << 12n)}) changed in ${plural(mappings.length, "run")}.${gaps}`),
     ...(isCall(difference) ? [judgement(unexpected, coverage.length === 0)] : []),
-    ...unexpectedBlocks(unexpected),
-    ...expectedBlocks(expected),
+    ...unexpectedBlocks(unexpected, authors?.mappings),
+    ...expectedBlocks(expected, authors?.mappings),
   ];
 }
 
@@ -68,41 +91,47 @@ function judgement(unexpected: readonly OwnedMappingChange[], whole: boolean): B
 /** Runs that stand in the open. */
 const MAX_SHOWN = 24;
 
-function unexpectedBlocks(changes: readonly OwnedMappingChange[]): Block[] {
-  const rows = changes.map(runRow);
+function unexpectedBlocks(changes: readonly OwnedMappingChange[], by: By): Block[] {
+  const rows = changes.map((change) => runRow(change, by));
+  const names = [...RUN_COLUMNS, ...byColumn(by)];
   return [
     ...(rows.length > MAX_SHOWN ? [text(`The first ${MAX_SHOWN} of ${rows.length} runs:`)] : []),
-    ...table(RUN_COLUMNS, rows.slice(0, MAX_SHOWN)),
-    ...more("The other runs", table(RUN_COLUMNS, rows.slice(MAX_SHOWN))),
+    ...table(names, rows.slice(0, MAX_SHOWN)),
+    ...more("The other runs", table(names, rows.slice(MAX_SHOWN))),
   ];
 }
 
-function runRow(change: OwnedMappingChange): string[] {
+function runRow(change: OwnedMappingChange, by: By): string[] {
   const { regime, va, size } = change;
-  return [regime, hex16(va), sizeText(size), mappingChangeText(change), mappingOwnerText(change)];
+  const cells = [regime, hex16(va), sizeText(size), mappingChangeText(change), mappingOwnerText(change)];
+  return [...cells, ...byCell(by, [change])];
 }
 
 /** What is expected, by image; its runs on demand. */
-function expectedBlocks(changes: readonly OwnedMappingChange[]): Block[] {
+function expectedBlocks(changes: readonly OwnedMappingChange[], by: By): Block[] {
   const rules = new Map(changes.map(({ expected }) => [expected?.rule ?? "", expected?.why ?? ""]));
   const rows = [...changesByImage(changes)].map(([image, group]) => [
     image,
     plural(pageCount(group), "page"),
     changeCounts(group),
+    ...byCell(by, group),
   ]);
   return [
     ...[...rules].map(([rule, why]) => text("Expected, by the rule ", data(rule), `: ${why}.`)),
-    ...table(columns("Image", "Pages", "Change (pages)"), rows),
+    ...table([...columns("Image", "Pages", "Change (pages)"), ...byColumn(by)], rows),
     ...more(
       `All ${plural(changes.length, "expected run")}`,
-      changes.length === 0 ? [] : table(RUN_COLUMNS, changes.map(runRow)),
+      table(
+        [...RUN_COLUMNS, ...byColumn(by)],
+        changes.map((change) => runRow(change, by)),
+      ),
     ),
   ];
 }
 
 const TELLING: ReadonlySet<string> = new Set(["control", "exception"]);
 
-function registerBlocks({ registers, capture }: Difference): Block[] {
+function registerBlocks({ registers, capture }: Difference, authors: DifferenceAuthors | undefined): Block[] {
   const control = registers.filter((change) => change.class === "control" && isKnownChange(change));
   const unknown = registers.filter((change) => !isKnownChange(change));
   const telling = registers.filter((change) => TELLING.has(change.class));
@@ -113,21 +142,26 @@ function registerBlocks({ registers, capture }: Difference): Block[] {
       ? judged("good", "No control register changed.")
       : judged("warning", `${plural(control.length, "control register")} changed.`),
     ...(unknown.length === 0 ? [] : [text(`${plural(unknown.length, "register")} could not be read on one side.`)]),
-    ...registerTable(telling, several),
+    ...registerTable(telling, several, authors?.registers),
     ...more(`${plural(others.length, "other register")}`, registerTable(others, several)),
   ];
 }
 
-function registerTable(changes: readonly RegisterChange[], several: boolean): readonly Block[] {
+function registerTable(
+  changes: readonly RegisterChange[],
+  several: boolean,
+  by?: DifferenceAuthors["registers"],
+): readonly Block[] {
   const names = [...columns(...(several ? ["vCPU"] : []), "Register", "Before", "After")];
   return table(
-    [...names, { name: "Fields", prose: true }],
+    [...names, { name: "Fields", prose: true }, ...byColumn(by)],
     changes.map((change) => [
       ...(several ? [String(change.cpu)] : []),
       change.name,
       value(change.before),
       value(change.after),
       registerClass(change.name) === "general" ? "" : fieldChangeTexts(change).join(", "),
+      ...(by === undefined ? [] : [authorsText([by.get(change)]).text]),
     ]),
   );
 }

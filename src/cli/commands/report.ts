@@ -2,6 +2,7 @@
 import { basename, resolve } from "node:path";
 import { EbscopeError } from "../../base/error.ts";
 import { printable } from "../../base/text.ts";
+import { authorsOf } from "../../diagnose/blame/authors.ts";
 import type { Study } from "../../diagnose/study.ts";
 import { differenceIn } from "../../diff/compare.ts";
 import { type Difference, diffToFault, isCall } from "../../diff/diff.ts";
@@ -43,7 +44,8 @@ export async function reportCommand(file: string, flags: ReportFlags): Promise<n
 export async function reportOf(study: Study, difference: Difference | undefined, file: string): Promise<Report> {
   const around = difference !== undefined && isCall(difference);
   const toFault = around ? await diffToFault(study.capture, study.images) : undefined;
-  return buildReport(study, difference, { file, version: CREATED_BY, toFault });
+  const authors = difference && (await authorsOf(study, difference));
+  return buildReport(study, difference, { file, version: CREATED_BY, toFault, authors });
 }
 
 function outputsOf({ html, markdown }: ReportFlags): readonly Output[] {
