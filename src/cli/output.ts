@@ -1,4 +1,5 @@
 /** Where output goes: data to stdout, all else to stderr. */
+import { once } from "node:events";
 import { EbscopeError } from "../base/error.ts";
 import { systemReason } from "../base/system-error.ts";
 import { printable, printableJson } from "../base/text.ts";
@@ -22,6 +23,35 @@ export function printData(text: Output): void {
     pending = "";
   }
   process.stdout.write(last.endsWith("\n") ? pending : `${pending}\n`);
+}
+
+/** As printData for what may be larger than memory: waits where the reader of stdout is slower. */
+export async function printStream(pieces: Iterable<string>): Promise<void> {
+  let pending = "";
+  let last = "";
+  for (const piece of pieces) {
+    if (outputFailed) return;
+    pending += piece;
+    last = piece || last;
+    if (pending.length < PIECE) continue;
+    await written(pending);
+    pending = "";
+  }
+  if (!outputFailed) await written(last.endsWith("\n") ? pending : `${pending}\n`);
+}
+
+/** Resolves when more may be written. */
+async function written(text: string): Promise<void> {
+  if (process.stdout.write(text)) return;
+  const over = new AbortController();
+  const options = { signal: over.signal };
+  try {
+    await Promise.race([once(process.stdout, "drain", options), once(process.stdout, "close", options)]);
+  } catch {
+    // What failed is told by whoever listens for it.
+  } finally {
+    over.abort();
+  }
 }
 
 /** As `JSON.stringify(value, null, 2)`, in pieces, as a list may be too long for one string; safe on a terminal and in the log of a CI job. */

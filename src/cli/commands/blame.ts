@@ -12,7 +12,7 @@ import type { Study } from "../../diagnose/study.ts";
 import { encodeBlame } from "../../encode/blame.ts";
 import { addressIn } from "../address.ts";
 import { EXIT } from "../exit-code.ts";
-import { jsonListText, printData } from "../output.ts";
+import { jsonListText, printData, printStream } from "../output.ts";
 import { byText, eventText } from "../render/blame-event.ts";
 import { cpuOf, renderStory, toldEvents } from "../render/blame-story.ts";
 import { gaps, heading, namedEvents, renderSummary } from "../render/blame-summary.ts";
@@ -38,7 +38,7 @@ export async function blameCommand(file: string, argument: string | undefined, f
     throw new EbscopeError("no-blame", `Cannot tell who wrote: ${printable(file)} has no record of writes`);
   }
   const subject = subjectOf(study, blame, argument ?? flags.at, flags);
-  if (flags.json) printData(jsonListText(await encodeBlame(blame, subject)));
+  if (flags.json) await printStream(jsonListText(await encodeBlame(blame, subject)));
   else if (subject.kind !== "all") await printStory(study, blame, subject, flags.all ?? false);
   else if (flags.all) await printAll(blame, file);
   else {
@@ -71,7 +71,7 @@ type Story = Exclude<BlameSubject, { kind: "all" }>;
 async function printStory(study: Study, blame: StudiedBlame, subject: Story, all: boolean): Promise<void> {
   const events = eventsOf(blame, subject);
   await blame.writers.learn(toldEvents(events, all));
-  printData(storyText(study, blame, subject, events, all));
+  await printStream(storyText(study, blame, subject, events, all));
 }
 
 function* storyText(
@@ -130,7 +130,7 @@ function isWatched({ record, replay }: StudiedBlame, subject: Story): boolean {
 async function printAll(blame: StudiedBlame, file: string): Promise<void> {
   const summary = summarize(blame);
   await blame.writers.learn(blame.record.events.keys());
-  printData(allText(blame, [...heading(blame, file), ...gaps(blame, summary), ""]));
+  await printStream(allText(blame, [...heading(blame, file), ...gaps(blame, summary), ""]));
 }
 
 function* allText(blame: StudiedBlame, head: readonly string[]): Generator<string> {
