@@ -71,6 +71,7 @@ const SEARCH = ["no-system-table", "bad-boot-services", "already-exited"] as con
 const blameParams = {
   blame: Type.Optional(Type.Boolean()),
   blameMaintenance: Type.Optional(Type.Boolean()),
+  blameBacktraces: Type.Optional(Type.Boolean()),
   blameUntil: Type.Optional(Type.Enum(["after", "end"])),
   /** As many as a capture file takes. */
   blameLimit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1 << 22 })),

@@ -18,6 +18,8 @@ export interface BlameOptions extends Pick<SnapshotOptions, "cpu" | "maxTables">
   readonly tables?: boolean;
   /** TLBI, DC and IC instructions too. */
   readonly maintenance?: boolean;
+  /** Call chains too. Default true; without them it is faster. */
+  readonly backtraces?: boolean;
   /** Memory: `gBS+0xe8`, `gST+0x60,16`, `0x40000000..0x40001000`, 64 ranges at most. */
   readonly ranges?: readonly string[];
   /** Most events that are kept; then nothing more is watched. Default 1,000,000. */
@@ -43,12 +45,12 @@ export class Blame implements AsyncDisposable {
   #recording: AsyncDisposable | undefined;
 
   private constructor(host: BlameHost, options: BlameOptions, ranges: readonly RangeRequest[]) {
-    const { tables = true, maintenance = false, maxEvents, onEvent } = options;
+    const { tables = true, maintenance = false, backtraces = true, maxEvents, onEvent } = options;
     this.#host = host;
     this.#options = options;
     this.#watch = new BlameWatch(
       host.target,
-      { tables, maintenance, ranges, ...(maxEvents !== undefined && { maxEvents }) },
+      { tables, maintenance, backtraces, ranges, ...(maxEvents !== undefined && { maxEvents }) },
       { onNote: (text) => host.snapshots.note(text), ...(onEvent !== undefined && { onEvent }) },
     );
   }

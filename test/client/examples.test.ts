@@ -139,7 +139,28 @@ describe("examples/wait-for-handoff.ts", () => {
 
 describe("docs/client.md", () => {
   it("has code that runs: that in its text, piece by piece", async () => {
-    served = await serve({ log });
+    const about = { target: "t1", capture: "c1" };
+    const write = {
+      event: 1,
+      kind: "table",
+      cpu: 0,
+      pc: "0x1000",
+      address: "0x47fff000",
+      old: "0x1",
+      new: "0x2",
+    } as const;
+    const handlers: Handlers = {
+      ...fakeHandlers(),
+      "Capture.start": async () => {
+        const writes = [{ ...write, name: null, image: "CpuDxe+0x2638" }];
+        log.appendAll([
+          { ...about, kind: "blame.write", data: { writes, total: 1 } },
+          { ...about, kind: "capture.completed", data: { points: [], faulted: false } },
+        ]);
+        return CAPTURE;
+      },
+    };
+    served = await serve({ log, handlers });
     log.appendAll([1, 2, 3].map(() => progressEvent("x")));
     const text = await readFile(join(ROOT, "docs/client.md"), "utf8");
     const pieces = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = ""]) => code);
@@ -160,6 +181,7 @@ describe("docs/client.md", () => {
     expect(started.out.match(/piece \d/g)).toEqual(pieces.map((_, index) => `piece ${index}`));
     expect(started.out).toContain("TimeoutError\n");
     expect(started.out).toContain("3 capture.progress\n");
+    expect(started.out).toContain("table 0x47fff000 0x1 → 0x2 by CpuDxe+0x2638\n");
     expect(started.err).toContain("Cannot read the capture none");
   });
 });

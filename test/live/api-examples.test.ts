@@ -69,6 +69,10 @@ describe("docs/api-typescript.md", () => {
     expect(code, stderr).toBe(0);
     // Three hits that met the condition, two watched writes; the abort left the guest halted.
     expect(stdout).toMatch(/^\d+ 3 0 3\n(vCPU 0 wrote at 0x[0-9a-f]+ (true|false)\n){2}write\(0x[0-9a-f]+, 64\) 2\n0 /);
+    // The firmware's CPU driver maps what the next image needs.
+    expect(stdout).toMatch(
+      /^vCPU 0 wrote to 0x[0-9a-f]+: 0x[0-9a-f]+ → 0x[0-9a-f]+, by ArmCpuDxe\+0x[0-9a-f]+\nfrom to to 61$/m,
+    );
     expect(stdout).toMatch(/interrupted false\n$/);
   });
 });

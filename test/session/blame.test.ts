@@ -83,8 +83,8 @@ describe("who writes between two stops", () => {
     await session.next();
     const { blame, points } = await watch.end("last");
     expect(points.map(({ id }) => id)).toEqual(["from", "between", "last"]);
-    const seen = blame?.events.filter(({ kind }) => kind !== "lapse");
-    const order = seen?.map(({ kind, address, new: value }) => (kind === "point" ? `p${address}` : value));
+    const kept = blame?.events.filter(({ kind }) => kind !== "lapse");
+    const order = kept?.map(({ kind, address, new: value }) => (kind === "point" ? `p${address}` : value));
     expect(order).toEqual(["p0", 1n, "p1", 2n, "p2"]);
   });
 
