@@ -3,7 +3,9 @@
  * Names are promises to users.
  */
 import { type Static, type TSchema, Type } from "typebox";
+import { BlameJson } from "./blame.ts";
 import { EventJson, Sequence } from "./events.ts";
+import { RegimeName } from "./parts.ts";
 import { CaptureJson } from "./protocol.ts";
 import { DiffJson, FindingJson } from "./schemas.ts";
 
@@ -103,6 +105,14 @@ export const ROUTES = {
   findings: route("findings", "/captures/:capture/findings", "What `ebscope show FILE findings --json` prints.", {
     ...ofCapture,
     result: Type.Array(FindingJson),
+  }),
+  blame: route("blame", "/captures/:capture/blame", "What `ebscope blame FILE --json` prints.", {
+    ...ofCapture,
+    query: Type.Object(
+      { what: Type.Optional(Type.String({ maxLength: 100 })), regime: Type.Optional(RegimeName) },
+      { additionalProperties: false },
+    ),
+    result: BlameJson,
   }),
   html: route("html", "/captures/:capture/report.html", "The report as one page that loads and runs nothing.", {
     ...ofCapture,

@@ -5,6 +5,7 @@
  * `access`: what a connection must be allowed. `read` changes nothing in a guest but its time (a stop is a stop); `control` does.
  */
 import { type Static, type TSchema, Type } from "typebox";
+import { BlameJson } from "./blame.ts";
 import { EventFilter, EventJson, Sequence } from "./events.ts";
 import { Hex, Nullable, RegimeName } from "./parts.ts";
 import { CoverageJson, DiffJson, ExplainJson, FindingJson, MappingJson, PointJson, RegisterJson } from "./schemas.ts";
@@ -307,6 +308,19 @@ export const METHODS = {
     params: params(capture),
     result: Type.Array(FindingJson),
     errors: ["no-such-capture"],
+  },
+  "Capture.blame": {
+    summary:
+      "What `ebscope blame FILE --json` prints: who wrote, event by event; `what`: those that tell of an address, a register or a watched range.",
+    access: "read",
+    params: params({
+      ...capture,
+      what: Type.Optional(Type.String({ maxLength: 100 })),
+      regime: Type.Optional(RegimeName),
+      cpu,
+    }),
+    result: BlameJson,
+    errors: ["no-such-capture", "no-blame", "usage", "answer-too-large"],
   },
   "Stream.subscribe": {
     summary:

@@ -137,6 +137,7 @@ export class Bridge implements AsyncDisposable {
       "Capture.get": async ({ capture }) => captures.get(capture),
       "Capture.diff": async ({ capture, from, to }) => captures.diff(capture, { from, to }),
       "Capture.findings": async ({ capture }) => captures.findings(capture),
+      "Capture.blame": async ({ capture, ...choice }) => captures.blame(capture, choice),
     } satisfies Handlers;
   }
 }

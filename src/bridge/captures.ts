@@ -4,6 +4,7 @@
  * A capture that could not be written stays in memory, the last one of these: a handoff cannot be had again.
  */
 import { randomBytes } from "node:crypto";
+import type { BlameEntryJson } from "../api/blame.ts";
 import type { CaptureJson, Params } from "../api/protocol.ts";
 import type { DiffJson, FindingJson } from "../api/schemas.ts";
 import { asEbscopeError, EbscopeError } from "../base/error.ts";
@@ -14,6 +15,7 @@ import type { PointChoice } from "../diff/compare.ts";
 import type { Difference } from "../diff/diff.ts";
 import { encodePoint } from "../encode/point.ts";
 import type { Capture } from "../snapshot/model.ts";
+import type { BlameChoice } from "./blame-entries.ts";
 import type { EventWriter, Happening } from "./event-writer.ts";
 import type { Guest } from "./guest.ts";
 import type { CaptureStore, NewEvent, StoredCapture } from "./ports.ts";
@@ -119,6 +121,11 @@ export class Captures {
   /** What `ebscope show FILE findings --json` prints. */
   findings(id: string): Promise<FindingJson[]> {
     return this.#studies.findings(id);
+  }
+
+  /** What `ebscope blame FILE --json` prints. */
+  blame(id: string, choice: BlameChoice): Promise<BlameEntryJson[]> {
+    return this.#studies.blame(id, choice);
   }
 
   study(id: string): Promise<Study> {

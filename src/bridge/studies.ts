@@ -1,4 +1,5 @@
 /** What is made of captures, kept for the last few: reading one takes a second, and those who ask come together. */
+import type { BlameEntryJson } from "../api/blame.ts";
 import type { DiffJson, FindingJson } from "../api/schemas.ts";
 import { authorsOf } from "../diagnose/blame/authors.ts";
 import { findingsOf } from "../diagnose/findings.ts";
@@ -8,6 +9,7 @@ import { differenceIn, type PointChoice, pointsToCompare } from "../diff/compare
 import { type Difference, diffPoints } from "../diff/diff.ts";
 import { encodeDiff, encodeFindings } from "../encode/diff.ts";
 import type { Capture } from "../snapshot/model.ts";
+import { type BlameChoice, blameEntries } from "./blame-entries.ts";
 
 /** Captures that are kept, and differences of each. */
 const MAX_STUDIES = 4;
@@ -51,6 +53,11 @@ export class Studies {
     const entry = this.#entry(id);
     entry.findings ??= this.#findings(id);
     return entry.findings;
+  }
+
+  /** What `ebscope blame FILE --json` prints. Made anew each time: it may be large, and is asked for in parts. */
+  async blame(id: string, choice: BlameChoice): Promise<BlameEntryJson[]> {
+    return blameEntries(await this.study(id), choice);
   }
 
   /** A capture that is at hand: it need not be read. */

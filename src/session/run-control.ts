@@ -397,6 +397,8 @@ export class RunControl {
     const others = await this.#writes.settleOthers(stop.cpu);
     if (stop.kind === "watchpoint") {
       this.#passed.delete(stop.cpu.index);
+      // Told late: nothing is watched any more, as there was no room for more.
+      if (this.#blame !== undefined) return others;
       return [...(await this.#writes.finish(stop)), ...others];
     }
     const general = await this.#look(stop.cpu);

@@ -1,5 +1,8 @@
 /** Who writes, by the bridge: what is asked for, and what is told while it happens against what the test's guest writes. */
 import { describe, expect, it } from "vitest";
+import type { BlameEvent, BlameRecord } from "../../src/snapshot/blame.ts";
+import type { Capture } from "../../src/snapshot/model.ts";
+import { run, withCapture } from "../cli/run.ts";
 import { failure } from "../support/failure.ts";
 import { FakeTarget, type Visit } from "../support/fake-target.ts";
 import { BOOT_SERVICES, buildFirmware } from "../support/firmware.ts";
@@ -142,5 +145,51 @@ describe("a capture with who writes", () => {
     };
     await again.bridge.close();
     expect(left).toBe(0);
+  });
+});
+
+describe("what was recorded", () => {
+  async function recorded(request: object = { watchWrites: ["gBS+0xe8", "0x46000000,16"] }) {
+    const [call, back] = exitBootServices(7n) as [Visit, Visit];
+    const writes = [store(IN_DXE_CORE, HOOKED, 0x2222n), store(IN_DXE_CORE, 0x4600_0000n, 0x3333n)];
+    const all = await attached([call, ...writes, back]);
+    const { capture } = await all.call("Capture.start", { ...HANDOFF, ...request });
+    await all.call("Capture.wait", { capture });
+    return { ...all, capture, taken: all.store.captures.get(capture) as Capture };
+  }
+
+  it.each([
+    [{}, []],
+    [{ what: "gBS+0xe8" }, ["gBS+0xe8"]],
+    [{ what: "0x46000000" }, ["0x46000000"]],
+    [{ what: "sctlr_el1", cpu: 0 }, ["sctlr_el1", "--cpu", "0"]],
+  ] as const)("is asked for with %j, and is what the command line prints of the file", async (choice, words) => {
+    const { call, capture, taken } = await recorded();
+    const entries = await call("Capture.blame", { capture, ...choice });
+    const printed = await withCapture(taken, (file) => run("blame", file, ...words, "--json"));
+    expect(entries).toEqual(JSON.parse(printed));
+    const news = entries.flatMap((entry) => (entry.kind === "memory" ? [entry.new] : []));
+    const wanted = { "gBS+0xe8": ["0x2222", "0x0"], "0x46000000": ["0x3333"], sctlr_el1: [] };
+    expect(news).toEqual("what" in choice ? wanted[choice.what] : ["0x2222", "0x3333", "0x0"]);
+  });
+
+  it.each([
+    [{ what: "gBX" }, "usage"],
+    [{ regime: "EL2" }, "usage"],
+    [{ what: "SCTLR_EL1", cpu: 1 }, "usage"],
+  ] as const)("is not there for %j: %s", async (choice, code) => {
+    const { call, capture } = await recorded();
+    expect((await failure(call("Capture.blame", { capture, ...choice }))).code).toBe(code);
+  });
+
+  it("of a capture without is no list, and more than an answer may have is refused", async () => {
+    const without = await recorded({});
+    expect((await failure(without.call("Capture.blame", { capture: without.capture }))).code).toBe("no-blame");
+    const { call, store, taken } = await recorded();
+    const event = taken.blame?.events.find(({ kind }) => kind === "memory") as BlameEvent;
+    const events = Array.from({ length: 50_001 }, (_, stop) => ({ ...event, stop }));
+    store.captures.set("many", { ...taken, blame: { ...(taken.blame as BlameRecord), events } });
+    const error = await failure(call("Capture.blame", { capture: "many" }));
+    expect(error).toMatchObject({ code: "answer-too-large", next: expect.stringContaining("`what`") });
   });
 });

@@ -11,7 +11,7 @@ import { attach } from "../../src/session/index.ts";
 import type { BlameEvent } from "../../src/snapshot/blame.ts";
 import { readCapture } from "../../src/snapshot/store.ts";
 import { type Deed, parseBlameLog } from "../support/blame-log.ts";
-import { Guest, guestLine, guestLines, ROOT, sleep, temporaryFolder } from "../support/live.ts";
+import { ebscopeJson, Guest, guestLine, guestLines, ROOT, sleep, temporaryFolder } from "../support/live.ts";
 import { startBridge } from "../support/live-bridge.ts";
 
 const folder = temporaryFolder();
@@ -66,6 +66,10 @@ describe("who writes, by the bridge", () => {
       [...events.keys()].filter((i) => isWrite(events[i] as BlameEvent)),
     );
     expect(totals.at(-1)).toBe(writes.length);
+    expect(await client.Capture.blame({ capture })).toEqual(await ebscopeJson("blame", file));
+    const register = await client.Capture.blame({ capture, what: "TTBR0_EL1" });
+    expect(register).toEqual(await ebscopeJson("blame", file, "TTBR0_EL1"));
+    expect(await (await bridge.get(`/captures/${capture}/blame?what=TTBR0_EL1`)).json()).toEqual(register);
     expect(writes.map(valuesOf)).toEqual(events.filter(isWrite).map(recordedValues));
 
     const deeds = parseBlameLog(guest.console);

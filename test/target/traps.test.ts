@@ -31,13 +31,15 @@ async function requestsOf(stub: ScriptedStub, work: () => Promise<unknown>): Pro
 }
 
 describe("a watchpoint", () => {
-  it("is put in once, with its length, and taken out again", async () => {
+  it("is put in once, with its length, and taken out with the last that want it", async () => {
     const { stub, target } = await attached();
     const first = await target.insertWatchpoint(virt(0x4000_0000), 8);
-    expect(await target.insertWatchpoint(virt(0x4000_0000), 8)).toBe(first);
+    const second = await target.insertWatchpoint(virt(0x4000_0000), 8);
     expect(first).toMatchObject({ address: 0x4000_0000n, length: 8 });
     expect(stub.breakpoints).toEqual(["2,40000000,8"]);
     await first[Symbol.asyncDispose]();
+    expect(stub.breakpoints).toEqual(["2,40000000,8"]);
+    await second[Symbol.asyncDispose]();
     expect(stub.breakpoints).toEqual([]);
   });
 

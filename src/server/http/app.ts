@@ -89,6 +89,7 @@ function servers(options: AppOptions, streams: EventStreams): Readonly<Record<ke
     capture: ({ params }, _reply, context) => call("Capture.get", params, context),
     diff: ({ params, query }, _reply, context) => call("Capture.diff", { ...params, ...query }, context),
     findings: ({ params }, _reply, context) => call("Capture.findings", params, context),
+    blame: ({ params, query }, _reply, context) => call("Capture.blame", { ...params, ...query }, context),
     html: async ({ params: { capture } }, reply, { signal }) => {
       const html = await forms.html(capture, signal);
       reply.header("content-security-policy", reportPolicy(html));
@@ -108,7 +109,7 @@ function servers(options: AppOptions, streams: EventStreams): Readonly<Record<ke
   };
 }
 
-type ReadMethod = "Capture.list" | "Capture.get" | "Capture.diff" | "Capture.findings";
+type ReadMethod = "Capture.list" | "Capture.get" | "Capture.diff" | "Capture.findings" | "Capture.blame";
 
 function callsOf(handlers: Handlers) {
   return async (method: ReadMethod, params: object, context: CallContext): Promise<unknown> => {
@@ -123,6 +124,8 @@ function callsOf(handlers: Handlers) {
 const STATUS: Partial<Record<EbscopeError["code"], number>> = {
   "no-such-capture": 404,
   "no-such-point": 404,
+  "no-blame": 404,
+  "answer-too-large": 400,
   "events-gone": 410,
   usage: 400,
   interrupted: 503,
