@@ -91,25 +91,17 @@ export class WriteHits {
 
   /** `runs`: the guest runs again, which it does only if it may. `stuck`: the vCPU has not got any further. */
   async #hit(cpu: Cpu, out: OutOfTheWay, mayRun: boolean): Promise<"runs" | "halted" | "stuck"> {
-    const { chains, code, general } = this.#parts;
-    const [[rows, guess], { stop, putBack }] = await Promise.all([
-      Promise.all([this.#target.readRegisters([cpu], general), chains.guess(cpu)]),
-      this.#target.stepAside(cpu, out),
-    ]);
+    // What the registers tell is worked out while the vCPU takes its step.
+    const [look, { stop, putBack }] = await Promise.all([this.#lookAt(cpu), this.#target.stepAside(cpu, out)]);
     if (stop.kind === "watchpoint") {
       await putBack();
       // Another of ours lies there too.
       return out === "everything" ? this.#late(cpu) : this.#hit(cpu, "everything", mayRun);
     }
-    const registers = registersOf(general, rows[0] ?? []);
-    const pc = virt(registers.get("pc") ?? 0n);
-    const word = code.wordAt(pc);
-    const { stored, written } = this.#writes(cpu, word, registers);
-    const chain = written.length === 0 ? undefined : chains.known(registers, guess);
-    const isSure = !this.#last.isAgain(cpu, rows[0] ?? []) && stop.kind === "breakpoint";
-    const leaves = this.#parts.tables()?.leavesTables(written, stored?.values) ?? true;
+    const { row, registers, pc, word, written, spans, chain, guess, leaves } = look;
+    const isSure = !this.#last.isAgain(cpu, row) && stop.kind === "breakpoint";
     if (mayRun && isSure && chain !== undefined && leaves) {
-      const [, after] = await Promise.all([putBack(), this.#readBack(cpu, written, pc), this.#target.resume()]);
+      const [, after] = await Promise.all([putBack(), this.#readBack(cpu, spans), this.#target.resume()]);
       this.#missed = !this.#record({ cpu, registers, pc, word, stack: chain.index }, written, after);
       return "runs";
     }
@@ -120,6 +112,19 @@ export class WriteHits {
     return "halted";
   }
 
+  /** What there is to know of a write before it is done. `chain`: undefined where it has to be looked at; `leaves`: no table comes or goes by it. */
+  async #lookAt(cpu: Cpu) {
+    const { chains, code, general } = this.#parts;
+    const [[row = []], guess] = await Promise.all([this.#target.readRegisters([cpu], general), chains.guess(cpu)]);
+    const registers = registersOf(general, row);
+    const pc = virt(registers.get("pc") ?? 0n);
+    const word = code.wordAt(pc);
+    const { stored, written } = this.#writes(cpu, word, registers);
+    const chain = written.length === 0 ? undefined : chains.known(registers, guess);
+    const leaves = this.#parts.tables()?.leavesTables(written, stored?.values) ?? true;
+    return { row, registers, pc, word, written, spans: this.#spansOf(cpu, written, pc), chain, guess, leaves };
+  }
+
   /** What an instruction stores to: undefined where that is not known; and what of it is watched. */
   #writes(cpu: Cpu, word: number | undefined, registers: Registers): { stored?: Stored; written: WatchedWord[] } {
     const stored = word === undefined ? undefined : storesOf(word, registers, this.#parts.known.zeroBlock(cpu.index));
@@ -127,16 +132,20 @@ export class WriteHits {
     return { stored, written: this.#parts.watchpoints.watched(stored.doublewords) };
   }
 
-  /** What doublewords hold now that were written, and the instruction. A device is not asked. */
-  async #readBack(cpu: Cpu, written: readonly WatchedWord[], pc: VirtAddr): Promise<readonly MemoryRead[]> {
-    const spans = spansOf(written, pc);
-    const isMemory = spans.map(({ address }) => this.#parts.isMemory(cpu, virt(address & ~0xfffn)));
+  /** Where to read what doublewords hold that were written, and the instruction; undefined for a device, which is not asked. */
+  #spansOf(cpu: Cpu, written: readonly WatchedWord[], pc: VirtAddr): readonly (VirtSpan | undefined)[] {
+    return spansOf(written, pc).map((span) =>
+      this.#parts.isMemory(cpu, virt(span.address & ~0xfffn)) ? span : undefined,
+    );
+  }
+
+  async #readBack(cpu: Cpu, spans: readonly (VirtSpan | undefined)[]): Promise<readonly MemoryRead[]> {
     const reads = await this.#target.readVirtual(
       cpu,
-      spans.filter((_, i) => isMemory[i]),
+      spans.filter((span) => span !== undefined),
     );
     let at = 0;
-    return isMemory.map((is) => (is ? (reads[at++] ?? UNREADABLE) : UNREADABLE));
+    return spans.map((span) => (span === undefined ? UNREADABLE : (reads[at++] ?? UNREADABLE)));
   }
 
   async #pcOf(cpu: Cpu): Promise<bigint | undefined> {
@@ -153,7 +162,10 @@ export class WriteHits {
       const word = await code.fetchWord(cpu, pc);
       const hit = { cpu, registers, pc, word, stack };
       const { stored, written } = this.#writes(cpu, word, registers);
-      if (written.length > 0 && this.#record(hit, written, await this.#readBack(cpu, written, pc))) {
+      if (
+        written.length > 0 &&
+        this.#record(hit, written, await this.#readBack(cpu, this.#spansOf(cpu, written, pc)))
+      ) {
         await this.#parts.tables()?.settle(cpu);
         return;
       }
