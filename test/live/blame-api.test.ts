@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import type { WriteJson } from "../../src/api/events.ts";
 import { type Client, connect } from "../../src/client/index.ts";
-import { attach } from "../../src/session/index.ts";
+import { attach, encodeBlame, type StudiedBlame, studyCapture } from "../../src/index.ts";
 import type { BlameEvent } from "../../src/snapshot/blame.ts";
 import { readCapture } from "../../src/snapshot/store.ts";
 import { type Deed, parseBlameLog } from "../support/blame-log.ts";
@@ -156,6 +156,8 @@ describe("who writes, by the TypeScript API", () => {
     const capture = await watch.end();
     expect(capture.points.map(({ id }) => id)).toEqual(["from", "to"]);
     expect(capture.blame?.events).toEqual(events);
+    const { blame: studied } = await studyCapture(capture);
+    const story = [...(await encodeBlame(studied as StudiedBlame, { kind: "all" }))];
     await entry[Symbol.asyncDispose]();
     await session[Symbol.asyncDispose]();
     await guest.monitor("cont");
@@ -166,6 +168,13 @@ describe("who writes, by the TypeScript API", () => {
     const [first] = guestLines(guest.console, "exit");
     expect(first?.attempt).toBe("0x1");
     expect(ownLines(guest.console, events)).toEqual(linesOf(deeds));
+
+    const told = story.flatMap((entry) =>
+      entry.kind === "table" && entry.by?.image?.startsWith("kernel+") ? [entry] : [],
+    );
+    expect(told.map(({ by }) => BigInt(by?.pc ?? 0))).toEqual(linesOf(deeds).map(([pc]) => pc));
+    // A store of the value that is there changes nothing.
+    expect(told.map(({ effects }) => effects.length > 0)).toEqual(told.map(({ old, new: now }) => old !== now));
 
     await using alone = await blameGuest("mode=flips", false);
     await alone.shows(/blame: done/);
