@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Type } from "typebox";
 import { Errors } from "typebox/schema";
 import { afterEach, describe, expect, it, vi } from "vitest";
+import { BlameJson } from "../../src/api/blame.ts";
 import {
   DiffJson,
   ExplainJson,
@@ -20,6 +21,10 @@ vi.setConfig({ testTimeout: 60_000 });
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CAPTURE = "test/fixtures/boot-service.ebs";
+/** Taken with --blame, and the linker's map of the guest. */
+const BLAMED = "test/fixtures/blame-flips.ebs";
+const MAP = "test/fixtures/blame.map";
+const FILES: Readonly<Record<string, string>> = { CAPTURE, BLAMED, MAP };
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -35,7 +40,7 @@ async function run(line: string): Promise<string> {
   const program = buildProgram((result) => {
     code = result;
   });
-  const args = line.split(" ").map((word) => (word === "CAPTURE" ? join(ROOT, CAPTURE) : word));
+  const args = line.split(" ").map((word) => (word in FILES ? join(ROOT, FILES[word] as string) : word));
   await program.parseAsync(args, { from: "user" });
   vi.restoreAllMocks();
   expect(code).toBe(0);
@@ -64,6 +69,13 @@ const GOLDEN: readonly (readonly [file: string, line: string])[] = [
   ["explain-name.txt", "explain CAPTURE --at gBS->Stall"],
   ["explain-changed.txt", "explain CAPTURE 0x7c450000"],
   ["explain-outside.txt", "explain CAPTURE 0xffff000000000000"],
+  ["blame.txt", "blame BLAMED --symbols MAP"],
+  ["blame-address.txt", "blame BLAMED 0x7be04000 --symbols MAP"],
+  ["blame-pair.txt", "blame BLAMED 0x7be02000"],
+  ["blame-range.txt", "blame BLAMED gST+0x60"],
+  ["blame-register.txt", "blame BLAMED SCTLR_EL1"],
+  ["diff-blame.txt", "diff BLAMED --symbols MAP"],
+  ["report-blame.md", "report BLAMED --markdown --symbols MAP"],
 ];
 
 describe("ebscope, on the capture of the demo's guest, prints", () => {
@@ -85,6 +97,9 @@ describe("the JSON of a real capture is as the schemas say:", () => {
     ["show CAPTURE points --json", Type.Array(PointJson)],
     ["show CAPTURE fault --json", FaultJson],
     ["explain CAPTURE 0 --json", ExplainJson],
+    ["diff BLAMED --json", DiffJson],
+    ["blame BLAMED 0x7be02000 --json", BlameJson],
+    ["blame BLAMED gST+0x60 --json", BlameJson],
     ["explain CAPTURE 0x7c450000 --json", ExplainJson],
   ])("%s", async (line, schema) => {
     const value: unknown = JSON.parse(await run(line));

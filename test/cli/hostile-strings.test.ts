@@ -86,8 +86,19 @@ const READERS: readonly (readonly string[])[] = [
   ["explain", "0x7c412850"],
   ["report", "--markdown", "-"],
   ["report", "--html", "-"],
+  ["blame"],
+  ["blame", "--all"],
+  ["blame", "0x7c450000"],
+  ["blame", "0x47800000", "--all"],
+  ["blame", "SCTLR_EL1"],
 ];
-const JSON_READERS = [["diff"], ...SHOWN.map((what) => ["show", what]), ["explain", "0"]];
+const JSON_READERS = [
+  ["diff"],
+  ...SHOWN.map((what) => ["show", what]),
+  ["explain", "0"],
+  ["blame"],
+  ["blame", "0x7c450000"],
+];
 
 /** `file` goes behind the verb. */
 function withFile([verb = "", ...rest]: readonly string[], file: string): string[] {
@@ -130,6 +141,21 @@ describe("a capture full of hostile strings", () => {
       }
     },
   );
+
+  it("shows whose writes they were by the names of images, ranges and notes", async () => {
+    const file = await capture(0, () => "<b>`evil`\x1b[0m");
+    for (const args of [["blame"], ["blame", "--all"], ["diff", "--all"]]) {
+      const { data } = await run(...withFile(args, file));
+      expect(
+        data.match(/by <b>`evil`\\x1b\[0m\+0x1000|<b>`evil`\\x1b\[0m\+0x1000, from/g)?.length ?? 0,
+      ).toBeGreaterThan(0);
+    }
+    const { data } = await run("blame", file);
+    expect(data).toContain("not all was seen: <b>`evil`\\x1b[0m");
+    expect(data).toContain(
+      "watched: page tables; 1 instruction that writes System registers; TLB and cache maintenance; <b>`evil`",
+    );
+  });
 
   it("shows its strings: they are made inert, not left out", async () => {
     const file = await capture(0, () => "<b>`evil`\x1b[0m");
@@ -210,6 +236,7 @@ describe("a hostile word on the command line", () => {
         ["diff", file, "--from", text],
         ["show", file, text],
         ["explain", file, text],
+        ["blame", file, text],
         ["report", text, "--html", "-"],
       ];
       const args = commands[STRINGS.indexOf(text) % commands.length] as string[];

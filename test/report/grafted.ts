@@ -1,8 +1,9 @@
 /** The capture of a real guest whose names were replaced by others: in guest memory, byte by byte, and in what the stub had said. */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { phys } from "../../src/base/address.ts";
+import { phys, virt } from "../../src/base/address.ts";
 import type { MemoryRead } from "../../src/base/memory.ts";
+import type { BlameEvent, BlameRecord } from "../../src/snapshot/blame.ts";
 import type { Capture, Point } from "../../src/snapshot/model.ts";
 import { readCapture } from "../../src/snapshot/store.ts";
 import { devicePath, ucs2 } from "../support/firmware.ts";
@@ -112,6 +113,7 @@ export function grafted(name: (index: number) => string): Grafted {
     registers: registersWith(() => name(next++)),
     points: [patched, ...others],
     notes: Array.from({ length: 20 }, () => name(next++)),
+    blame: recordOf(memory.number.bind(memory), protocols, () => name(next++)),
     partial: { code: "connection-lost", message: name(next++) },
     symbols: {
       paths: [name(next++)],
@@ -119,6 +121,71 @@ export function grafted(name: (index: number) => string): Grafted {
     },
   };
   return { capture, paths, files };
+}
+
+/** SCTLR_EL1, as an MSR has it: op0 3, op1 0, CRn 1, CRm 0, op2 0. */
+const SCTLR_EL1 = 0xc080n;
+const STACK = 0x4770_0000n;
+const NOTES = 20;
+
+/**
+ * Somebody writes: to each doubleword of a page that the guest changed from one point to the next, to a register, to watched memory, from each
+ * image in turn; the chain leads through all of them.
+ */
+function recordOf(
+  number: (address: bigint, bytes: number) => bigint | undefined,
+  protocols: readonly bigint[],
+  name: () => string,
+): BlameRecord {
+  const code = protocols.map((protocol) => virt((number(protocol + 0x40n, 8) ?? 0n) + 0x1000n));
+  const records = code.slice(0, 12).map((pc, i) => ({ at: STACK + BigInt(i * 32), pc }));
+  const words = records.flatMap(({ at, pc }) => [at, at + 32n, at + 8n, pc]);
+  const events: BlameEvent[] = [];
+  const add = (kind: BlameEvent["kind"], rest: Partial<BlameEvent>): void => {
+    const i = events.length;
+    const nothing = {
+      pc: code[i % code.length],
+      word: 0xf900_0041,
+      address: 0n,
+      old: undefined,
+      new: undefined,
+      stack: 0,
+    };
+    events.push({ kind, stop: i, cpu: 0, ...nothing, ...rest });
+  };
+  const nobody = { pc: undefined, word: undefined, stack: undefined };
+  add("point", { ...nobody, address: 0n });
+  for (const change of changedWords()) add("table", change);
+  for (let i = 0n; i < 3n; i++) add("memory", { address: 0x4780_0000n + i * 8n, old: i, new: i + 1n });
+  add("register", { address: SCTLR_EL1, old: 0x30d0_198dn, new: 0x30d0_198cn });
+  add("unseen-register", { ...nobody, address: SCTLR_EL1, old: 0x30d0_198cn, new: 0x30d0_198dn });
+  for (let i = 0n; i < 4n; i++) add("lapse", { ...nobody, address: i });
+  add("point", { ...nobody, address: 1n });
+  return {
+    ...{ tables: true, maintenance: true, sites: [{ address: virt(0n), word: 0xd518_1000 }], events, uncounted: 3 },
+    ranges: Array.from({ length: 3 }, (_, i) => ({
+      name: name(),
+      address: virt(0x4780_0000n + BigInt(i * 8)),
+      length: 8,
+    })),
+    stacks: [{ sp: STACK, fp: STACK, lr: code[1] ?? 0n, cpsr: 0x3c5n, words }],
+    ...{ contents: [], code: new Map(), notes: Array.from({ length: NOTES }, name) },
+  };
+}
+
+/** Doublewords of pages that were captured at the first two points and are others at the second. */
+function changedWords(): { readonly address: bigint; readonly old: bigint; readonly new: bigint }[] {
+  const [before, after] = CAPTURE.points;
+  return [...(before?.pages ?? [])].flatMap(([page, old]) => {
+    const now = after?.pages.get(page);
+    if (old.state !== "present" || now?.state !== "present") return [];
+    const [a, b] = [old.bytes, now.bytes].map((bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.length));
+    return Array.from({ length: 512 }, (_, i) => ({
+      address: page + BigInt(i * 8),
+      old: a?.getBigUint64(i * 8, true) ?? 0n,
+      new: b?.getBigUint64(i * 8, true) ?? 0n,
+    })).filter((each) => each.old !== each.new);
+  });
 }
 
 /** What the names of registers begin with, so that they are of each class. */

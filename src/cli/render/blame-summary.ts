@@ -54,9 +54,7 @@ export function heading({ record, replay, ended }: StudiedBlame, file: string): 
   const until = ended === undefined ? "" : ` until ${printable(ended.point, 40)}`;
   const watched = [
     ...(record.tables ? [`page tables${until}`] : []),
-    ...(record.sites.length > 0
-      ? [`${plural(record.sites.length, "instruction")} that write System registers${until}`]
-      : []),
+    ...(record.sites.length > 0 ? [`${sitesText(record.sites.length)}${until}`] : []),
     ...(record.maintenance ? ["TLB and cache maintenance"] : []),
     ...record.ranges.map(
       ({ name, address, length }) => `${printable(name, 60)} (${hex(address)}, ${plural(length, "byte")})`,
@@ -66,6 +64,10 @@ export function heading({ record, replay, ended }: StudiedBlame, file: string): 
     style.heading(`Who wrote   ${points.join(" → ") || "no point"}`),
     style.quiet(`${printable(file)}: watched: ${watched.join("; ") || "nothing"}`),
   ];
+}
+
+function sitesText(count: number): string {
+  return `${plural(count, "instruction")} that ${count === 1 ? "writes" : "write"} System registers`;
 }
 
 /** What was not seen, and what is not told. */
