@@ -42,7 +42,8 @@ const REGISTERS: ReadonlyMap<string, bigint> = new Map([
   ["pc", CODE],
   ["sp", STACK],
   ["cpsr", 0x3c5n],
-  ["SCTLR_EL1", 1n],
+  // M, C and I.
+  ["SCTLR_EL1", 0x1005n],
   // T0SZ 25, EPD1, inner and outer write-back, inner shareable, 36-bit output.
   ["TCR_EL1", 25n | (0x35n << 8n) | (1n << 23n) | (25n << 16n) | (1n << 32n)],
   ["TTBR0_EL1", LEVEL1],
