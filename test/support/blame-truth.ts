@@ -7,6 +7,7 @@ export interface SaidFrame {
   readonly image: string | null;
   readonly function: string | null;
   readonly trust: string;
+  readonly doubts: readonly string[];
 }
 
 export interface SaidEntry {
@@ -76,8 +77,9 @@ export function expectedOf(deeds: readonly Deed[], kinds: readonly Deed["kind"][
 
 /** What is told of the guest's own code and of nobody; not of the firmware. */
 export function toldOf(entries: readonly SaidEntry[], image: Place): readonly SaidEntry[] {
-  return entries.filter(({ kind, by }) => {
-    if (!Object.values(KIND).includes(kind)) return false;
+  return entries.filter(({ kind, by, operation }) => {
+    // The guest says nothing of caches.
+    if (!Object.values(KIND).includes(kind) || operation?.startsWith("TLBI ") === false) return false;
     return by === null || isIn(image, BigInt(by.pc));
   });
 }
@@ -100,10 +102,15 @@ export function linesOf(deeds: readonly Deed[], entries: readonly SaidEntry[]): 
   return { truth, told };
 }
 
-/** How the call chain differs from the one that the guest walked itself; undefined when it does not. The outermost one there may follow no call. */
+/**
+ * How the call chain differs from the one that the guest walked itself; undefined when it does not. The outermost one there may follow no call. A
+ * frame that is said to be doubtful, as X30 may be left over, need not be there.
+ */
 export function chainMismatch({ chain, function: name }: Deed, { by, event }: SaidEntry): string | undefined {
   if (by === null) return undefined;
-  const said = (by.backtrace ?? []).slice(1).filter(({ trust }) => trust !== "broken");
+  const isOffered = ({ trust, doubts }: SaidFrame): boolean =>
+    trust !== "broken" && !(trust === "doubtful" && doubts.some((doubt) => doubt.includes("may be left over")));
+  const said = (by.backtrace ?? []).slice(1).filter(isOffered);
   const ours = said.map(({ pc }) => pc);
   const truth = chain.map(hex);
   const same =
