@@ -88,7 +88,7 @@ function* storyText(
   if (writes.length === 0 && isWatched(blame, subject)) yield `${NOTHING_SEEN[subject.kind]}\n`;
 }
 
-const SILENT: ReadonlySet<string> = new Set(["point", "lapse", "maintenance"]);
+const SILENT: ReadonlySet<string> = new Set(["point", "lapse", "maintenance", "use"]);
 
 const NOTHING_SEEN = {
   address: "Nobody was seen to change how it translates.",
