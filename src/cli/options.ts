@@ -73,7 +73,6 @@ export function blameOptions(command: Command): Command {
     .option(
       "--watch-write <range>",
       "record who writes there, from now to the end: gBS+0xe8, gST+0x60,16, 0x40000000..0x40001000; may be repeated",
-      (text: string, all: readonly string[]) => [...all, text],
-      [],
+      (text: string, all: readonly string[] = []) => [...all, text],
     );
 }

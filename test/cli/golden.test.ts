@@ -71,6 +71,7 @@ const GOLDEN: readonly (readonly [file: string, line: string])[] = [
   ["explain-outside.txt", "explain CAPTURE 0xffff000000000000"],
   ["blame.txt", "blame BLAMED --symbols MAP"],
   ["blame-address.txt", "blame BLAMED 0x7be04000 --symbols MAP"],
+  ["blame-runtime.txt", "blame BLAMED 0x7c440000"],
   ["blame-pair.txt", "blame BLAMED 0x7be02000"],
   ["blame-range.txt", "blame BLAMED gST+0x60"],
   ["blame-register.txt", "blame BLAMED SCTLR_EL1"],
@@ -115,6 +116,18 @@ describe("the JSON of a real capture is as the schemas say:", () => {
   });
 });
 
+describe("docs/blame.md", () => {
+  const page = readFileSync(join(ROOT, "docs/blame.md"), "utf8");
+
+  it.each(["blame.txt", "blame-address.txt", "blame-range.txt"])("shows %s as it is printed", (file) => {
+    expect(page).toContain(
+      readFileSync(join(ROOT, "test/cli/golden", file), "utf8")
+        .trimEnd()
+        .replace(`/${BLAMED}`, BLAMED),
+    );
+  });
+});
+
 describe("README.md", () => {
   const readme = readFileSync(join(ROOT, "README.md"), "utf8");
 
@@ -122,6 +135,10 @@ describe("README.md", () => {
     const printed = readFileSync(join(ROOT, "test/cli/golden/diff.txt"), "utf8").trimEnd();
     expect(printed).toContain(CAPTURE);
     expect(readme).toContain(printed.replace(`/${CAPTURE}`, CAPTURE).replace(CAPTURE, ".cache/demo/handoff.ebs"));
+  });
+
+  it("shows who changed a page as it is printed", () => {
+    expect(readme).toContain(readFileSync(join(ROOT, "test/cli/golden/blame-runtime.txt"), "utf8").trimEnd());
   });
 
   it("shows the explanation of a changed page as it is printed", () => {
