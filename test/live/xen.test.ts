@@ -31,7 +31,13 @@ import {
 interface DiffOutput {
   status: string | null;
   registers: { name: string; class: string }[];
-  mappings: { regime: string; size: string; expected: object | null }[];
+  mappings: {
+    regime: string;
+    size: string;
+    expected: object | null;
+    by: { image: string | null; last?: string }[] | null;
+    unattributed: string;
+  }[];
   findings: { rule: string; evidence: string[] }[];
 }
 
@@ -54,6 +60,11 @@ function expectOnlyExpected(diff: DiffOutput, regime: string): void {
   expect(diff.mappings.reduce((sum, { size }) => sum + BigInt(size), 0n)).toBe(560n * 4096n);
   expect(diff.mappings.every((change) => change.regime === regime && change.expected !== null)).toBe(true);
   expect(diff.registers.filter((change) => change.class === "control")).toEqual([]);
+  // Every page has its writer, and all of them are the code of one image of the firmware: of its CPU driver.
+  const authors = diff.mappings.flatMap(({ by }) => by ?? []);
+  expect(authors.reduce((sum, { last }) => sum + BigInt(last ?? 0), 0n)).toBe(560n * 4096n);
+  expect(diff.mappings.every(({ unattributed }) => unattributed === "0x0")).toBe(true);
+  expect(new Set(authors.map(({ image }) => image?.replace(/\+.*/, "")))).toEqual(new Set(["ArmCpuDxe"]));
 }
 
 /** A number that Xen or Linux printed. */
@@ -103,7 +114,7 @@ describe("Xen 4.17", () => {
     using out = temporaryFolder();
     const file = join(out.path, "xen.ebs");
     const command = machine({ extra: xenDisk(folder.path) });
-    const { code, stdout, stderr } = await ebscope("capture", "--json", "-o", file, "--", ...command);
+    const { code, stdout, stderr } = await ebscope("capture", "--blame", "--json", "-o", file, "--", ...command);
     expect(code, stderr).toBe(3);
     const diff = JSON.parse(stdout) as DiffOutput;
     expectOnlyExpected(diff, "EL1&0");
@@ -141,7 +152,7 @@ describe("Xen 4.17 at EL2 (virtualization=on, acpi=off)", () => {
   beforeAll(async () => {
     const disk = xenDisk(folder.path);
     guest = await new Guest({ machine: "virt,virtualization=on,acpi=off", extra: disk }, true).listening();
-    capture = await ebscope("capture", "--json", "--gdb", guest.address, "--watch", "1", "-o", file);
+    capture = await ebscope("capture", "--blame", "--json", "--gdb", guest.address, "--watch", "1", "-o", file);
     await guest.monitor("cont");
     await guest.shows(/end Kernel panic - not syncing: VFS: Unable to mount root fs/);
     xen = await lookAt(guest, 2, "EL2", join(out.path, "el2.ebs"));
