@@ -8,8 +8,8 @@ const A_GUEST = 180_000;
  * takes a core, and ebscope and gdb want the other one. Of the others two at a time are as good as one.
  */
 const ALONE = [
-  ...["bad-guests", "conformance", "conformance-example", "conformance-running", "conformance-table"],
-  ...["blame-watch", "death", "leaving", "linux", "transcripts"],
+  ...["bad-running", "conformance", "conformance-example", "conformance-running", "conformance-table"],
+  ...["death", "leaving", "linux", "transcripts-attached"],
 ].map((name) => `test/live/${name}.test.ts`);
 const LIVE = ["test/live/**/*.test.ts"];
 

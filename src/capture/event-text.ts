@@ -27,10 +27,11 @@ export function captureEventText(event: CaptureEvent): string {
   }
 }
 
-function watchedText({ tables, sites, ranges }: BlameSummary): string {
+function watchedText({ tables, registers, maintenance, ranges }: BlameSummary): string {
   const parts = [
     ...(tables === undefined ? [] : [`${tables} pages of tables`]),
-    ...(sites === 0 ? [] : [`${sites} instructions that write System registers`]),
+    ...(registers === 0 ? [] : [`${plural(registers, "instruction")} for System registers`]),
+    ...(maintenance === 0 ? [] : [`${maintenance} of TLB and cache maintenance`]),
     ...(ranges.length === 0 ? [] : [`${plural(ranges.length, "range")} of memory`]),
   ];
   return parts.length === 0 ? "nobody's writes are watched" : `watching who writes: ${parts.join(", ")}`;

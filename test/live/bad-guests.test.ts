@@ -2,10 +2,18 @@
  * Everything that can be wrong with the guest, or goes wrong with it while it runs: each failure is told with its code and a next step, ends with the right exit code within its
  * deadline, and leaves the guest as it was found.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { AT_ONCE_MS, CLEAN, endlessMachine, endsWithin, expectFailure, SILENCE_MS } from "../support/bad-input.ts";
+import {
+  AT_ONCE_MS,
+  CLEAN,
+  endlessMachine,
+  endsWithin,
+  expectFailure,
+  expectPartial,
+  SILENCE_MS,
+} from "../support/bad-input.ts";
 import {
   ebscope,
   ebscopeJson,
@@ -13,8 +21,6 @@ import {
   Guest,
   guestAtShell,
   LINUX,
-  machine,
-  processRuns,
   type Running,
   START_HANDOFF,
   startEbscope,
@@ -24,33 +30,6 @@ import {
 const endless = endlessMachine();
 const NO_FIRMWARE = endless.options;
 afterAll(() => endless[Symbol.dispose]());
-
-interface DiffOutput {
-  readonly partial: { readonly code: string } | null;
-  readonly mappings: readonly object[];
-}
-
-/** The capture is labelled partial with this code, and what it has can be looked at. */
-async function expectPartial(file: string, code: string): Promise<void> {
-  const points = await ebscopeJson<{ id: string; complete: boolean }[]>("show", file, "points");
-  const ids = points.map(({ id }) => id);
-  expect(ids[0]).toMatch(/^before/);
-  const listed = await ebscope("show", file, "points");
-  expect(listed.stdout).toContain("PARTIAL: ");
-  expect((await ebscope("show", file, "mappings")).code).toBe(0);
-  if (ids.length === 1) {
-    const diff = await ebscope("diff", file);
-    expectFailure(diff, 1, "no-such-point");
-    expect(diff.stderr).toContain("only the point before");
-    return;
-  }
-  const ends = ids.includes("after") ? [] : ["--from", ids[0] ?? "", "--to", ids.at(-1) ?? ""];
-  const diff = await ebscopeJson<DiffOutput>("diff", file, ...ends);
-  expect(diff.partial?.code).toBe(code);
-  const { code: exit, stdout } = await ebscope("diff", file, ...ends);
-  expect(exit).toBe(0);
-  expect(stdout).toMatch(/^PARTIAL: /m);
-}
 
 describe("a guest without UEFI", () => {
   let guest: Guest;
@@ -147,20 +126,6 @@ describe("a running Linux", () => {
   });
 });
 
-describe("a machine that was reset", () => {
-  it("is not taken for one that has left boot services, though RAM still looks so", async () => {
-    using folder = temporaryFolder();
-    const out = join(folder.path, "again.ebs");
-    await using guest = await new Guest(CLEAN).listening();
-    await guest.shows(/guest: done/);
-    await guest.monitor("stop");
-    await guest.monitor("system_reset");
-    const run = await ebscope("capture", "--watch", "0", "-o", out, "--gdb", guest.address);
-    expect(run.code, run.stderr).toBe(0);
-    expect(run.stderr).toContain("the machine was reset");
-  });
-});
-
 describe("the guest is lost", () => {
   /** A capture of a guest that is about to make the call, until stderr shows the pattern. */
   async function captureUntil(guest: Guest, out: string, pattern: RegExp, watch = "120"): Promise<Running> {
@@ -234,51 +199,5 @@ describe("the guest is lost", () => {
     await running.stderrShows(/again to quit at once/);
     running.child.kill("SIGINT");
     expect((await endsWithin(running, 2_000)).code).toBe(1);
-  });
-});
-
-describe("Ctrl-C while a fault is watched for", () => {
-  it.each([
-    ["running", false, "running"],
-    ["paused", true, "paused"],
-  ])("the guest is left %s, as it was found; the capture is kept and partial", async (_, paused, status) => {
-    using folder = temporaryFolder();
-    const out = join(folder.path, "x.ebs");
-    await using guest = await new Guest(CLEAN, paused).listening();
-    const running = startEbscope("capture", "--watch", "120", "-o", out, "--gdb", guest.address);
-    await running.stderrShows(/watching for a fault/);
-    running.child.kill("SIGINT");
-    expectFailure(await endsWithin(running, 5_000), 1, "interrupted", Number.POSITIVE_INFINITY);
-    expect(await guest.status()).toBe(status);
-    await expectPartial(out, "interrupted");
-  });
-
-  it.each(["SIGINT", "SIGTERM"] as const)("%s: a launched QEMU is gone, with its socket", async (signal) => {
-    using folder = temporaryFolder();
-    const out = join(folder.path, "x.ebs");
-    const pidFile = join(folder.path, "pid");
-    const command = [...machine(CLEAN), "-pidfile", pidFile];
-    const running = startEbscope("capture", "--watch", "120", "-o", out, "--", ...command);
-    await running.stderrShows(/watching for a fault/);
-    const pid = Number(readFileSync(pidFile, "latin1"));
-    const socket = /unix:([^,\0]+)/.exec(readFileSync(`/proc/${pid}/cmdline`, "latin1"))?.[1] ?? "";
-    expect(existsSync(socket)).toBe(true);
-    running.child.kill(signal);
-    expectFailure(await endsWithin(running, 5_000), 1, "interrupted", Number.POSITIVE_INFINITY);
-    expect(processRuns(pid)).toBe(false);
-    expect(existsSync(dirname(socket))).toBe(false);
-    await expectPartial(out, "interrupted");
-  });
-});
-
-describe("a capture that cannot be written", () => {
-  it("any more, because the folder went away meanwhile: file-unwritable, and the guest is let go", async () => {
-    using folder = temporaryFolder();
-    await using guest = await new Guest(CLEAN).listening();
-    const running = startEbscope("capture", "--watch", "2", "-o", join(folder.path, "x.ebs"), "--gdb", guest.address);
-    await running.stderrShows(/watching for a fault/);
-    rmSync(folder.path, { recursive: true });
-    expectFailure(await endsWithin(running, 2_000 + AT_ONCE_MS), 1, "file-unwritable", Number.POSITIVE_INFINITY);
-    expect(await guest.status()).toBe("running");
   });
 });

@@ -21,41 +21,11 @@ import {
   temporaryFolder,
 } from "../support/live.ts";
 import { readTranscriptText } from "../support/transcript-text.ts";
+import { everything, type Point, packetsOf, tshark } from "../support/transcripts.ts";
 
 const folder = temporaryFolder();
 afterAll(() => folder[Symbol.dispose]());
 const inFolder = (name: string): string => join(folder.path, name);
-
-interface Point {
-  readonly id: string;
-  readonly complete: boolean;
-}
-
-/** Everything that is printed of a capture as JSON. */
-async function everything(file: string): Promise<unknown> {
-  const points = await ebscopeJson<Point[]>("show", file, "points");
-  const shown = await Promise.all(
-    points.flatMap(({ id }) =>
-      ["registers", "mappings", "tables"].map((what) => ebscopeJson<unknown>("show", file, what, "--at", id)),
-    ),
-  );
-  const diff = points.length > 1 ? await ebscopeJson<unknown>("diff", file) : undefined;
-  return { points: points.map(({ id, complete }) => ({ id, complete })), shown, diff };
-}
-
-/** The packets of a direction, as they stand between `$` and `#`, latin1. */
-function packetsOf(bytes: string): string[] {
-  return [...bytes.matchAll(/\$([^#]*)#../gs)].map(([, payload = ""]) => payload);
-}
-
-async function tshark(file: string, port: number, ...args: readonly string[]): Promise<string> {
-  const run = start("tshark", ["-r", file, "-d", `tcp.port==${port},gdb`, ...args]).finished.catch(() => undefined);
-  const finished = await run;
-  if (finished === undefined)
-    throw new Error("This live test cannot run: tshark missing. Run: bash scripts/setup live");
-  if (finished.code !== 0) throw new Error(`tshark ended with ${finished.code}:\n${finished.stderr}`);
-  return finished.stdout;
-}
 
 describe.each([
   { mode: "clean", qemu: QEMU_7, code: 0, smp: 1 },
@@ -142,52 +112,6 @@ describe("a packet of more than a segment", () => {
     tap.ended({ by: "client" }, performance.now());
     const fields = await tshark(file, 1234, "-Y", "gdb.payload", "-T", "fields", "-e", "gdb.payload");
     expect(Buffer.from(fields.trim(), "hex").toString("latin1")).toBe(payload);
-  });
-});
-
-describe("a recorded attachment to a running guest", () => {
-  it("is replayed: it was found running, and captured", async () => {
-    const [capture, record, again] = ["a.ebs", "a.txt", "a-again.ebs"].map(inFolder) as [string, string, string];
-    await using guest = await new Guest({ kernel: HANDOFF, append: "mode=boot-service" }).listening();
-    const live = await ebscope("capture", "--json", "--out", capture, "--record", record, "--gdb", guest.address);
-    expect(live.code, live.stderr).toBe(3);
-    await guest[Symbol.asyncDispose]();
-    const replayed = await ebscope("capture", "--json", "--out", again, "--gdb", `replay:${record}`);
-    expect(replayed.code, replayed.stderr).toBe(3);
-    expect(replayed.stdout).toBe(live.stdout);
-    expect(replayed.stderr).not.toMatch(/guest (runs on|is paused)/);
-  });
-
-  it("with a snapshot too, over tcp, with the stub's port in the pcap", async () => {
-    const [capture, record, again, pcap] = ["s.ebs", "s.txt", "s-again.ebs", "s.pcap"].map(inFolder) as [
-      string,
-      string,
-      string,
-      string,
-    ];
-    const port = 20_000 + (process.pid % 20_000);
-    await using guest = await new Guest({}).listening();
-    await guest.shows(/to skip/);
-    await guest.monitor("gdbserver none");
-    await guest.monitor(`gdbserver tcp:127.0.0.1:${port}`);
-    const address = `127.0.0.1:${port}`;
-    const live = await ebscope("snapshot", "--out", capture, "--record", record, "--pcap", pcap, "--gdb", address);
-    expect(live.code, live.stderr).toBe(0);
-    const replayed = await ebscope("snapshot", "--out", again, "--gdb", `replay:${record}`);
-    expect(replayed.code, replayed.stderr).toBe(0);
-    expect(await everything(again)).toEqual(await everything(capture));
-    const fields = await tshark(
-      pcap,
-      port,
-      "-T",
-      "fields",
-      "-e",
-      "tcp.dstport",
-      "-Y",
-      "tcp.flags.syn == 1 && tcp.flags.ack == 0",
-    );
-    expect(fields.trim()).toBe(String(port));
-    expect((await tshark(pcap, port, "-Y", "gdb.payload")).split("\n").length).toBeGreaterThan(100);
   });
 });
 

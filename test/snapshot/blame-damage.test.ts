@@ -94,7 +94,7 @@ function rowOf(kind: string): number {
 
 describe("a record that does not fit", () => {
   const cases: readonly (readonly [string, Buffer, string])[] = [
-    ["an event of the kind 10", withEvent(1, "kind", 10), "has an event of no known kind"],
+    ["an event of the kind 11", withEvent(1, "kind", 11), "has an event of no known kind"],
     ["an event with a part of no name", withEvent(1, "parts", 32), "has an event of no known kind"],
     ["a vCPU of three", withEvent(1, "cpu", 2), "refers to a vCPU that is not there"],
     ["a vCPU beyond 255", withEvent(1, "cpu", 1, 1), "refers to a vCPU that is not there"],

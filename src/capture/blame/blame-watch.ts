@@ -54,8 +54,10 @@ export interface BlameOptions {
 export interface BlameSummary {
   /** Pages of tables; undefined when tables are not watched. */
   readonly tables: number | undefined;
-  /** Instructions that write System registers, or maintain. */
-  readonly sites: number;
+  /** Instructions that write System registers. */
+  readonly registers: number;
+  /** Those of TLB and cache maintenance. */
+  readonly maintenance: number;
   readonly ranges: readonly WatchedRange[];
 }
 
@@ -110,7 +112,7 @@ export class BlameWatch {
 
   get watched(): BlameSummary {
     const tables = this.#tables?.watched ? this.#watchpoints.tablePages.length : undefined;
-    return { tables, sites: this.#registers.count, ranges: this.#watchpoints.ranges };
+    return { tables, ...this.#registers.count, ranges: this.#watchpoints.ranges };
   }
 
   record(): BlameRecord {

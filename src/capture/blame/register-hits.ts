@@ -45,8 +45,10 @@ export class RegisterHits {
     this.#looked = [...parts.general, ...parts.known.control];
   }
 
-  get count(): number {
-    return this.#sites.size;
+  /** Instructions that write System registers, and those that maintain. */
+  get count(): { readonly registers: number; readonly maintenance: number } {
+    const registers = [...this.#sites.values()].filter(({ system }) => system.kind === "msr").length;
+    return { registers, maintenance: this.#sites.size - registers };
   }
 
   /** Puts a breakpoint at each. Returns why not all are in; undefined when they are. */

@@ -2,6 +2,7 @@
 import { hex, sizeText } from "../../base/hex.ts";
 import { plural, printable } from "../../base/text.ts";
 import type { PageRange } from "../../blame/index.ts";
+import { systemWord } from "../../code/index.ts";
 import type { StudiedBlame } from "../../diagnose/blame/studied.ts";
 import type {
   BlameSummary,
@@ -52,10 +53,15 @@ export function heading({ record, replay, ended }: StudiedBlame, file: string): 
     .map(({ point }) => replay.capture.points[point]?.id ?? "?")
     .map((id) => printable(id, 40));
   const until = ended === undefined ? "" : ` until ${printable(ended.point, 40)}`;
+  const writes = record.sites.filter(({ word }) => systemWord(word)?.kind === "msr").length;
   const watched = [
     ...(record.tables ? [`page tables${until}`] : []),
-    ...(record.sites.length > 0 ? [`${sitesText(record.sites.length)}${until}`] : []),
-    ...(record.maintenance ? ["TLB and cache maintenance"] : []),
+    ...(writes > 0 ? [`${plural(writes, "instruction")} for System registers${until}`] : []),
+    ...(writes < record.sites.length
+      ? [
+          `${record.sites.length - writes} of TLB and cache maintenance${record.maintenance ? "" : ", not all that there are"}${until}`,
+        ]
+      : []),
     ...record.ranges.map(
       ({ name, address, length }) => `${printable(name, 60)} (${hex(address)}, ${plural(length, "byte")})`,
     ),
@@ -64,10 +70,6 @@ export function heading({ record, replay, ended }: StudiedBlame, file: string): 
     style.heading(`Who wrote   ${points.join(" → ") || "no point"}`),
     style.quiet(`${printable(file)}: watched: ${watched.join("; ") || "nothing"}`),
   ];
-}
-
-function sitesText(count: number): string {
-  return `${plural(count, "instruction")} that ${count === 1 ? "writes" : "write"} System registers`;
 }
 
 /** What was not seen, and what is not told. */

@@ -1,6 +1,6 @@
 /**
  * The store when its writer is killed, and when its disk fills up. The writer is another process (writer.ts); what it had announced is
- * what it had printed. 20 kills, or as many as EBSCOPE_KILLS says.
+ * what it had printed. 10 kills, or as many as EBSCOPE_KILLS says.
  */
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -19,7 +19,7 @@ import { freshFolder } from "./support.ts";
 import { readWhole } from "./support-files.ts";
 
 const WRITER = fileURLToPath(new URL("writer.ts", import.meta.url));
-const KILLS = Number(process.env.EBSCOPE_KILLS ?? 20);
+const KILLS = Number(process.env.EBSCOPE_KILLS ?? 10);
 
 const folder = freshFolder();
 let built = "";
