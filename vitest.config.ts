@@ -9,7 +9,7 @@ const A_GUEST = 180_000;
  */
 const ALONE = [
   ...["bad-running", "conformance", "conformance-example", "conformance-running", "conformance-table"],
-  ...["death", "leaving", "linux", "transcripts-attached"],
+  ...["blame-watch", "death", "leaving", "linux", "transcripts-attached"],
 ].map((name) => `test/live/${name}.test.ts`);
 const LIVE = ["test/live/**/*.test.ts"];
 
