@@ -13,8 +13,8 @@ import { Random } from "../support/random.ts";
 
 /** Each moment costs a boot: `EBSCOPE_FULL=1` takes 50 and 20 of them. */
 const FULL = process.env.EBSCOPE_FULL === "1";
-const KILLS = FULL ? 50 : 10;
-const STOPS = FULL ? 20 : 8;
+const KILLS = FULL ? 50 : 6;
+const STOPS = FULL ? 20 : 5;
 /** Two machines at a time: while one waits for its firmware the other is killed. */
 const AT_ONCE = 2;
 const DEADLINE_MS = 1000;
